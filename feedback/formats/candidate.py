@@ -1,14 +1,16 @@
 """A row that feedback asks for, before it is known whether it may stand in a dataset."""
 
 import unicodedata
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 from feedback.formats.judged import Judged, Standing
 
-# Why a row is held back, in the order in which it is looked for.
+# Why a row is held back. What a row says by itself comes first, in the order in which it is looked
+# for; what follows from the other rows comes after that.
 QUARANTINE = {
     "rejected_in_review": "the owner's last review rejected one of its events",
     "failed_generation": "one of its generations ended in an error",
@@ -21,25 +23,39 @@ QUARANTINE = {
     "faulty_picture": "its caption was edited, and a fault of the picture itself was named",
     "empty_text": "one of its texts is empty",
     "same_text": "chosen and rejected are the same but for spaces and letter forms",
+    "trivial_edit": "its edit changes less of the text than the threshold asks for",
     "same_picture": "chosen and rejected are the same picture",
     "no_latent": "one of its samples was kept without a vector of finite numbers as its latent",
     "different_latent_spaces": "its samples are of different model versions or latent sizes",
-    "contradictory": "another pair of the same prompt or request says the opposite",
-    "duplicate": "another row of the same prompt or request already says it",
     "empty_prompt": "its prompt is empty",
     "malformed_messages": "its messages are not turns of role and content that end with a user's",
+    "rendered_parts": "one of its texts is a list of message parts in Python's spelling",
     "needs_conversational": "its input is a conversation, which only texts in turns can hold",
+    "turns_do_not_alternate": "its format takes only turns of a user and an assistant by turns",
     "missing_picture": "the file of one of its pictures is gone",
     "unreadable_picture": "the file of one of its pictures is no PNG, or has changed",
     "not_unicode": "it holds half of a surrogate pair, which UTF-8 cannot hold",
+    "personal_data": "one of its texts holds personal data, and such rows are to be dropped",
+    "too_long": "prompt and answer are longer than what the model takes",
+    "contradictory": "as many visitors say the opposite",
+    "outvoted": "more visitors say the opposite",
+    "too_few_raters": "fewer visitors have judged the same than asked for",
+    "too_little_agreement": "a smaller part of them agrees than asked for",
+    "duplicate": "another row already says it",
+    "near_duplicate": "another row says nearly the same",
+    "already_used": "one of its events already stands behind a row of another config",
+    "withheld": "its visitor, conversation or prompt is on both sides of the split",
+    "over_visitor_cap": "its visitor has more rows than one may have",
 }
+CODES = {reason: number for number, reason in enumerate(QUARANTINE, 1)}  # 0: none
+REASONS = ("", *QUARANTINE)
 
 
 class HeldBack(ValueError):
     """The row goes to quarantine; the argument is a key of QUARANTINE."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate:
     """What a row would hold, and the events and generations that it rests on."""
 
@@ -51,6 +67,9 @@ class Candidate:
     events: tuple[Standing, ...]
     label: bool | None = None
     problem: str | None = None  # a key of QUARANTINE, when the format has found one already
+    value: float = 1.0  # how much its visitor likes it or prefers the one to the other
+    # An opinion that is no row, and counts for or against rows that say the same.
+    only_counts: bool = False
 
     @property
     def consented(self) -> bool:
@@ -58,15 +77,33 @@ class Candidate:
         return all(event.may_train for event in self.events)
 
 
-@dataclass(frozen=True)
+class Says(NamedTuple):
+    """What a row says, in keys that can be compared.
+
+    same: 16 bytes, equal for rows of which one is enough.
+    about: 16 bytes, equal for all that is said about one thing; side: for it (1) or against (-1).
+    prompt: 16 bytes, equal for the same prompt or conversation.
+    """
+
+    same: bytes
+    about: bytes
+    side: int
+    prompt: bytes
+
+
+class Picture(NamedTuple):
+    """A picture on its way into a dataset."""
+
+    kept: str  # SHA-256 of the file in the media store
+    content: str  # SHA-256 of the PNG that leaves, without the words in it
+
+
+@dataclass(slots=True)
 class Row:
     """The columns of a row, and the files that go beside it, by their place in the dataset."""
 
-    columns: dict[str, Any]
-    files: dict[str, bytes] = field(default_factory=dict)
-
-
-Check = Callable[[Candidate], str | None]
+    columns: dict[str, Any]  # a Picture stands for its bytes
+    files: dict[str, Picture | str] = field(default_factory=dict)
 
 
 def common_problem(candidate: Candidate, *, finished: bool = False) -> str | None:
@@ -74,20 +111,26 @@ def common_problem(candidate: Candidate, *, finished: bool = False) -> str | Non
 
     finished: half of a picture is worth nothing, unlike half of a text.
     """
-    if any(event.refused for event in candidate.events):
-        return "rejected_in_review"
-    if any(judged.status == "failed" for judged in candidate.made):
-        return "failed_generation"
-    if any(is_private(judged) for judged in candidate.made):
-        return "reported_personal_data"
+    for event in candidate.events:
+        if event.review == "rejected":
+            return "rejected_in_review"
+    for judged in candidate.made:
+        if judged.status == "failed":
+            return "failed_generation"
+    for judged in candidate.made:
+        if is_private(judged):
+            return "reported_personal_data"
     if candidate.praised is not None and candidate.praised.reports:
         return "reported"
     if finished and any(judged.status == "stopped" for judged in candidate.made):
         return "stopped_generation"
     if candidate.problem is not None:
         return candidate.problem
-    if any(not text.strip() for text in candidate.texts.values()):
-        return "empty_text"
+    for text in candidate.texts.values():
+        if not text or text.isspace():
+            return "empty_text"
+        if is_rendered(text):
+            return "rendered_parts"
     return None
 
 
@@ -96,6 +139,11 @@ finished_problem = partial(common_problem, finished=True)
 
 def is_private(judged: Judged) -> bool:
     return any("personal_data" in (report.text or "") for report in judged.reports)
+
+
+def is_rendered(text: str) -> bool:
+    """Whether a list of parts was written as Python writes it: `[{'type': 'text', …`."""
+    return text.startswith(("[{'type':", "[{'text':", "{'role':", "[{'role':"))
 
 
 def normal(text: str) -> str:
@@ -111,27 +159,44 @@ def utf8(text: str) -> bytes:
         raise HeldBack("not_unicode") from None
 
 
-def mark_repeats(
-    candidates: Iterable[Candidate],
-    check: Check,
-    key: Callable[[Candidate], tuple[Hashable, Hashable]],
-    *,
-    opposites: bool = True,
-) -> Iterator[Candidate]:
-    """The candidates of one prompt or request; those that repeat another carry the problem.
+def key(*parts: str | bytes) -> bytes:
+    """16 bytes that are the same for the same parts."""
+    encoded = (
+        part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass") for part in parts
+    )
+    return blake2b(b"\0".join(encoded), digest_size=16).digest()
 
-    With opposites, two whose keys are each other's reverse contradict each other, and both do.
-    """
-    checked = [replace(one, problem=check(one)) for one in candidates]
-    keys = [key(one) for one in checked]
-    sound = {key for one, key in zip(checked, keys, strict=True) if one.problem is None}
-    seen: set[tuple[Hashable, Hashable]] = set()
-    for one, key_of_it in zip(checked, keys, strict=True):
-        if one.problem is None and opposites and key_of_it[::-1] in sound:
-            yield replace(one, problem="contradictory")
-        elif one.problem is None and key_of_it in seen:
-            yield replace(one, problem="duplicate")
-        else:
-            yield one
-        if one.problem is None:
-            seen.add(key_of_it)
+
+def prompt_key(inputs: dict[str, Any]) -> bytes:
+    """The same for prompts that are the same as they are compared, and for conversations."""
+    messages = inputs.get("messages")
+    if isinstance(messages, list):
+        return key("messages", *(part for message in messages for part in compared(message)))
+    prompt = inputs.get("prompt")
+    return key("prompt", normal(prompt) if isinstance(prompt, str) else repr(inputs))
+
+
+def compared(message: object) -> Iterable[str]:
+    if isinstance(message, dict):
+        yield str(message.get("role"))
+        yield normal(str(message.get("content")))
+    else:
+        yield repr(message)
+
+
+def says_text(candidate: Candidate) -> Says:
+    """One text about a prompt: liked or disliked."""
+    prompt = prompt_key(candidate.inputs)
+    [text] = candidate.texts.values()
+    about = key(prompt, normal(text))
+    if candidate.label is None:
+        return Says(about, about, -1 if candidate.only_counts else 1, prompt)
+    return Says(key(about, str(candidate.label)), about, 1 if candidate.label else -1, prompt)
+
+
+def says_pair(prompt: bytes, better: str, worse: str) -> Says:
+    """One of two is better; whoever says the reverse is on the other side."""
+    low, high = sorted((better, worse))
+    return Says(
+        key(prompt, better, worse), key(prompt, low, high), 1 if better == low else -1, prompt
+    )

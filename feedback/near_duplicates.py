@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.scratch import DisjointSets, Numbers, OnScratch
+from feedback.scratch import DisjointSets, OnScratch, numbers
 
 NGRAM = 3  # characters: enough for Chinese, and long English texts do not share them all
 HASHES = 96  # at most, for all bands together
@@ -28,7 +28,7 @@ SORTED = 1 << 20  # hashes that are sorted at once: 8 MB
 
 CJK = r"\u2e80-\u303f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # Punctuation of Chinese and of typesetters that NFKC leaves as it is, in the spelling of ASCII.
-PLAIN = str.maketrans("。、“”„«»「」『』‘’‚‛—–−‐‑―【】〔〕", ".,\"\"\"\"\"\"\"\"\"''''------[][]")
+PLAIN = str.maketrans("。、“”„«»「」『』‘’‚‛—–−‐‑―【】〔〕", '.,"""""""""\'\'\'\'------[][]')
 UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]+")
 SPACES_OF_CHINESE = re.compile(rf"(?<=[{CJK}]) | (?=[{CJK}])")
 BLANK = re.escape(
@@ -187,17 +187,15 @@ class Clusters(OnScratch):
         """
         self.flush()
         sets = DisjointSets(self.scratch.folder / "sets", self.texts)
-        smallest = Numbers(self.scratch.folder / "smallest", self.texts)
         for path in self.files if self.texts else []:
             for ids in buckets(path, self.texts):
                 self.join_similar(ids, sets)
+        smallest = memoryview(numbers(self.scratch.folder / "smallest", self.texts))
         for row, text in self.scratch.database.execute("SELECT row, text FROM rows ORDER BY row"):
             cluster = sets.find(text)
-            if not smallest.view[cluster]:  # rows come in order, so this is its first
-                smallest.view[cluster] = row + 1
-            yield row, smallest.view[cluster] - 1
-        sets.close()
-        smallest.close()
+            if not smallest[cluster]:  # rows come in order, so this is its first
+                smallest[cluster] = row + 1
+            yield row, smallest[cluster] - 1
 
     def join_similar(self, ids: list[int], sets: DisjointSets) -> None:
         """Compare the texts of a bucket: each pair, or where they are many, neighbours.

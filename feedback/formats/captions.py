@@ -8,17 +8,22 @@ and names a fault that no caption mends.
 
 from collections.abc import Iterator
 
-from sqlalchemy.orm import Session
-
-from feedback.formats.candidate import Candidate, Row, finished_problem, mark_repeats, normal
-from feedback.formats.judged import Judged, Opinion, Standing, judged_prompts, verdict
+from feedback.formats.candidate import (
+    Candidate,
+    Row,
+    Says,
+    finished_problem,
+    key,
+    prompt_key,
+)
+from feedback.formats.format import Format, Rules, Schema, pictures_layout
+from feedback.formats.judged import Judged, Opinion, Standing, verdict
 from feedback.formats.pairs import last_choices, rankings
 from feedback.formats.pictures import Pictures, picture_name
+from feedback.formats.reader import Reader
 from feedback.formats.shapes import plain_prompt
-from feedback.manifest import Recipe
-
-SCHEMA = {"file_name": "string", "text": "string"}
-DATA = "metadata.jsonl"
+from feedback.near_duplicates import normalised
+from feedback.spec import Recipe
 
 # Reasons that speak of the picture, not of how it fits its prompt.
 FAULTS = {"ugly", "artefacts", "unclear", "unsafe"}
@@ -26,15 +31,19 @@ FAULTS = {"ugly", "artefacts", "unclear", "unsafe"}
 Best = dict[tuple[str, int], tuple[str, Standing]]  # by generation and visitor: rule and event
 
 
-def candidates(session: Session) -> Iterator[Candidate]:
-    """One row for each visitor who likes, prefers or edited a picture; repeats are marked."""
-    for group in judged_prompts(session, "image"):
+def schema(_recipe: Recipe) -> Schema:
+    return {"image": "image", "text": "string"}
+
+
+def candidates(reader: Reader, _recipe: Recipe, _rules: Rules) -> Iterator[Candidate]:
+    """One row for each visitor who likes, prefers or edited a picture; a dislike counts against."""
+    for group in reader.prompts("image"):
         best = {**ranked_first(group), **chosen(group)}
-        found = (
-            captioned(judged, opinion, best) for judged in group for opinion in judged.opinions
-        )
-        allowed = (one for one in found if one is not None and one.consented)
-        yield from mark_repeats(allowed, check, what_it_says, opposites=False)
+        for judged in group:
+            for opinion in judged.opinions:
+                found = captioned(judged, opinion, best)
+                if found is not None:
+                    yield found
 
 
 def chosen(group: list[Judged]) -> Best:
@@ -60,8 +69,9 @@ def captioned(judged: Judged, opinion: Opinion, best: Best) -> Candidate | None:
     if "edit" in opinion:
         return edited(judged, opinion, is_liked=found is not None and found.liked)
     if found is not None:
-        problem = "thumb_and_stars_disagree" if found.contradicts_itself else None
-        return praised("liked", judged, found.ratings, problem) if found.liked else None
+        one = praised("liked", judged, found.ratings, found.problem)
+        one.only_counts = not found.liked
+        return one
     for event in opinion.values():
         if (judged.id, event.visitor_id) in best:
             rule, why = best[judged.id, event.visitor_id]
@@ -89,18 +99,30 @@ def praised(
     return Candidate(source, judged.inputs, {}, (judged,), judged, events, problem=problem)
 
 
-def what_it_says(candidate: Candidate) -> tuple[str | None, str]:
-    """The picture, and its caption as it is compared; all of a group have the same prompt."""
+def says(candidate: Candidate) -> Says:
+    """The picture, and its caption as it is compared."""
     [judged] = candidate.made
-    return judged.media_sha256, normal(candidate.texts.get("text", ""))
-
-
-check = finished_problem
+    caption = candidate.texts.get("text") or str(candidate.inputs.get("prompt"))
+    about = key(judged.media_sha256 or judged.id, normalised(caption))
+    return Says(about, about, -1 if candidate.only_counts else 1, prompt_key(candidate.inputs))
 
 
 def row(candidate: Candidate, _recipe: Recipe, pictures: Pictures) -> Row:
     [judged] = candidate.made
     text = candidate.texts.get("text") or plain_prompt(candidate.inputs)
     picture = pictures.of(judged)
-    name = picture_name(picture)
-    return Row({"file_name": name, "text": text}, {name: picture})
+    return Row({"image": picture, "text": text}, {picture_name(picture): picture})
+
+
+FORMAT = Format(
+    "captions",
+    "fine-tuning a text-to-image model on pictures with captions",
+    "image",
+    schema,
+    candidates,
+    finished_problem,
+    says,
+    row,
+    takes_edits=True,
+    layout=pictures_layout,
+)

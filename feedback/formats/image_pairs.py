@@ -3,26 +3,33 @@
 from collections.abc import Iterator
 from itertools import chain
 
-from sqlalchemy.orm import Session
-
-from feedback.formats.candidate import Candidate, HeldBack, finished_problem, mark_repeats
-from feedback.formats.judged import judged_prompts
+from feedback.formats.candidate import (
+    Candidate,
+    HeldBack,
+    Picture,
+    Says,
+    finished_problem,
+    prompt_key,
+    says_pair,
+)
+from feedback.formats.format import Rules
 from feedback.formats.pairs import choices, ranks, ratings, votes
 from feedback.formats.pictures import Pictures
+from feedback.formats.reader import Reader
+from feedback.spec import Recipe
 
 
-def picture_pairs(session: Session) -> Iterator[Candidate]:
-    """Pairs prompt by prompt, the better picture first; what is said twice is marked."""
-    for group in judged_prompts(session, "image"):
-        found = chain(choices(group), ranks(group), votes(group), ratings(group))
-        pairs = (preference.candidate() for preference in found)
-        yield from mark_repeats((pair for pair in pairs if pair.consented), check, hashes)
+def picture_pairs(reader: Reader, _recipe: Recipe, _rules: Rules) -> Iterator[Candidate]:
+    """Pairs prompt by prompt, the better picture first."""
+    for group in reader.prompts("image"):
+        for preference in chain(choices(group), ranks(group), votes(group), ratings(group)):
+            yield preference.candidate()
 
 
-def both(candidate: Candidate, pictures: Pictures) -> tuple[bytes, bytes]:
+def both(candidate: Candidate, pictures: Pictures) -> tuple[Picture, Picture]:
     """The better and the worse picture; raises HeldBack."""
     better, worse = (pictures.of(judged) for judged in candidate.made)
-    if better == worse:  # they differed in their parameters alone
+    if better.content == worse.content:  # they differed in their parameters alone
         raise HeldBack("same_picture")
     return better, worse
 
@@ -38,3 +45,7 @@ def check(candidate: Candidate) -> str | None:
     problem = finished_problem(candidate)
     better, worse = hashes(candidate)
     return "same_picture" if problem is None and better == worse else problem
+
+
+def says(candidate: Candidate) -> Says:
+    return says_pair(prompt_key(candidate.inputs), *hashes(candidate))

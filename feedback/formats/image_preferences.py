@@ -7,38 +7,39 @@ pixel is lost.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 
-from sqlalchemy.orm import Session
-
-from feedback.formats import image_pairs
 from feedback.formats.candidate import Candidate, Row
-from feedback.formats.image_pairs import both, hashes, picture_pairs
-from feedback.formats.pictures import Pictures, content_hash
+from feedback.formats.format import Format, Rules, Schema
+from feedback.formats.image_pairs import both, check, hashes, picture_pairs, says
+from feedback.formats.pictures import Pictures
+from feedback.formats.reader import Reader
 from feedback.formats.shapes import plain_prompt
-from feedback.manifest import Recipe
-
-SCHEMA = {
-    "caption": "string",
-    "jpg_0": "binary",
-    "jpg_1": "binary",
-    "label_0": "double",
-    "label_1": "double",
-    "image_0_uid": "string",
-    "image_1_uid": "string",
-    "best_image_uid": "string",
-    "are_different": "bool",
-    "has_label": "bool",
-    "model_0": "string",
-    "model_1": "string",
-}
-DATA = "train.parquet"
+from feedback.spec import Recipe
 
 
-def candidates(session: Session) -> Iterator[Candidate]:
+def schema(_recipe: Recipe) -> Schema:
+    return {
+        "caption": "string",
+        "jpg_0": "binary",
+        "jpg_1": "binary",
+        "label_0": "double",
+        "label_1": "double",
+        "image_0_uid": "string",
+        "image_1_uid": "string",
+        "best_image_uid": "string",
+        "are_different": "bool",
+        "has_label": "bool",
+        "model_0": "string",
+        "model_1": "string",
+        "margin": "double",
+    }
+
+
+def candidates(reader: Reader, recipe: Recipe, rules: Rules) -> Iterator[Candidate]:
     """Pairs of pictures; the label says whether the better one is picture 0."""
-    for pair in picture_pairs(session):
-        yield replace(pair, label=is_first(*hashes(pair)))
+    for pair in picture_pairs(reader, recipe, rules):
+        pair.label = is_first(*hashes(pair))
+        yield pair
 
 
 def is_first(better: str, worse: str) -> bool:
@@ -51,13 +52,10 @@ def is_first(better: str, worse: str) -> bool:
     return heads == (better == low)
 
 
-check = image_pairs.check
-
-
 def row(candidate: Candidate, _recipe: Recipe, pictures: Pictures) -> Row:
     sides = list(zip(candidate.made, both(candidate, pictures), strict=True))
     (first, picture_0), (second, picture_1) = sides if candidate.label else sides[::-1]
-    uids = content_hash(picture_0), content_hash(picture_1)
+    uids = picture_0.content, picture_1.content
     return Row(
         {
             "caption": plain_prompt(candidate.inputs),
@@ -72,5 +70,18 @@ def row(candidate: Candidate, _recipe: Recipe, pictures: Pictures) -> Row:
             "has_label": True,
             "model_0": first.version.name,
             "model_1": second.version.name,
+            "margin": round(candidate.value, 4),
         }
     )
+
+
+FORMAT = Format(
+    "image-preferences",
+    "learning which of two pictures is better (Diffusion-DPO, reward models)",
+    "image",
+    schema,
+    candidates,
+    check,
+    says,
+    row,
+)

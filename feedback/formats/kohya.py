@@ -6,25 +6,27 @@ beside the pictures. `metadata.jsonl` lists the pairs for everybody else.
 
 import hashlib
 
-from feedback.formats import image_pairs
 from feedback.formats.candidate import Candidate, Row, utf8
-from feedback.formats.image_pairs import both, hashes, picture_pairs
+from feedback.formats.format import Format, Layout, Schema
+from feedback.formats.image_pairs import both, check, hashes, picture_pairs, says
 from feedback.formats.pictures import Pictures
 from feedback.formats.shapes import plain_prompt
-from feedback.manifest import Recipe
+from feedback.spec import Recipe
 
-SCHEMA = {"w_file_name": "string", "l_file_name": "string", "text": "string"}
-DATA = "metadata.jsonl"
 
-candidates = picture_pairs
-check = image_pairs.check
+def schema(_recipe: Recipe) -> Schema:
+    return {"w_file_name": "string", "l_file_name": "string", "text": "string"}
+
+
+def layout(_recipe: Recipe) -> Layout:
+    return "pairs_of_folders"
 
 
 def row(candidate: Candidate, _recipe: Recipe, pictures: Pictures) -> Row:
     better, worse = both(candidate, pictures)
     caption = plain_prompt(candidate.inputs)
     name = pair_name(candidate, caption)
-    line = utf8(" ".join(caption.splitlines()))  # sd-scripts reads no further than one
+    line = " ".join(caption.splitlines())  # sd-scripts reads no further than one
     return Row(
         {"w_file_name": f"w/{name}.png", "l_file_name": f"l/{name}.png", "text": caption},
         {
@@ -40,3 +42,16 @@ def pair_name(candidate: Candidate, caption: str) -> str:
     """A name that both sides share, by what they hold."""
     content = " ".join((*hashes(candidate), caption))
     return hashlib.sha256(utf8(content)).hexdigest()[:32]
+
+
+FORMAT = Format(
+    "kohya",
+    "pairs of pictures in the folders of sd-scripts",
+    "image",
+    schema,
+    picture_pairs,
+    check,
+    says,
+    row,
+    layout=layout,
+)

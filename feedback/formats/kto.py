@@ -2,29 +2,52 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy.orm import Session
-
-from feedback.formats.candidate import Candidate, Row, common_problem
-from feedback.formats.judged import Judged, Opinion, judged_generations, verdict
+from feedback.formats.candidate import Candidate, Row, common_problem, says_text
+from feedback.formats.edits import is_trivial
+from feedback.formats.format import Format, Rules, Schema
+from feedback.formats.judged import Judged, Opinion, Standing, verdict
 from feedback.formats.pictures import Pictures
+from feedback.formats.reader import Reader
+from feedback.formats.shapes import schema as shaped
 from feedback.formats.shapes import text_row
-from feedback.manifest import Recipe
-
-SCHEMA = {"prompt": "string", "completion": "string", "label": "bool"}
-DATA = "train.jsonl"
+from feedback.spec import SHAPES, Recipe
 
 
-def candidates(session: Session) -> Iterator[Candidate]:
+def schema(recipe: Recipe) -> Schema:
+    return shaped("labelled", recipe.shape)
+
+
+def candidates(reader: Reader, _recipe: Recipe, rules: Rules) -> Iterator[Candidate]:
     """One row for each standing thumb: up is True, down is False.
 
-    The thumb was given to the output as it was shown, so that is the completion; an edit of it
-    changes nothing here, for nobody gave the edited text a thumb.
+    The thumb was given to the output as it was shown, so that is the completion. Where edits are
+    used here, an edited output is two rows instead: the edit is desirable, the output is not.
     """
-    for judged in judged_generations(session, "text"):
+    for judged in reader.generations("text"):
         for opinion in judged.opinions:
-            candidate = thumbed(judged, opinion)
-            if candidate is not None and candidate.consented:
-                yield candidate
+            edit = opinion.get("edit")
+            if edit is not None and rules.edits:
+                trivial = is_trivial(judged, edit, rules.least_edit)
+                yield from edited(judged, edit, "trivial_edit" if trivial else None)
+                if not trivial:
+                    continue
+            rated = thumbed(judged, opinion)
+            if rated is not None:
+                yield rated
+
+
+def edited(judged: Judged, edit: Standing, problem: str | None) -> Iterator[Candidate]:
+    for text, label in ((edit.text or "", True), (judged.output, False)):
+        yield Candidate(
+            "edit",
+            judged.inputs,
+            {"completion": text},
+            (judged,),
+            judged if label else None,
+            (edit,),
+            label=label,
+            problem=problem,
+        )
 
 
 def thumbed(judged: Judged, opinion: Opinion) -> Candidate | None:
@@ -39,12 +62,24 @@ def thumbed(judged: Judged, opinion: Opinion) -> Candidate | None:
         judged if found.liked else None,
         found.ratings,
         label=found.liked,
-        problem="thumb_and_stars_disagree" if found.contradicts_itself else None,
+        problem=found.problem,
     )
-
-
-check = common_problem
 
 
 def row(candidate: Candidate, recipe: Recipe, _pictures: Pictures) -> Row:
     return text_row(candidate, recipe.shape)
+
+
+FORMAT = Format(
+    "kto",
+    "learning from single outputs that are liked or disliked (KTO)",
+    "text",
+    schema,
+    candidates,
+    common_problem,
+    says_text,
+    row,
+    shapes=tuple(shape for shape in SHAPES if shape != "openai"),
+    labels="KTO",
+    trainer="kto",
+)

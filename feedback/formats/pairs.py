@@ -4,8 +4,8 @@ A format makes candidates of these; of one visitor who says a thing twice, the l
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from feedback.formats.candidate import Candidate
 from feedback.formats.judged import Ballot, Judged, Opinion, Standing, Verdict, verdict
@@ -14,11 +14,13 @@ from feedback.formats.judged import Ballot, Judged, Opinion, Standing, Verdict, 
 # output is no longer paired with every output of the other side.
 PAIRS_PER_OUTPUT = 8
 
+# How much better one is than the other, 0 to 1, where nobody has said it.
+UNTOLD = 0.5
+
 Rated = tuple[Judged, Opinion, Verdict]
 
 
-@dataclass(frozen=True, slots=True)
-class Preference:
+class Preference(NamedTuple):
     """One output over another, the words that say so, and why it may be none after all."""
 
     source: str
@@ -27,6 +29,7 @@ class Preference:
     because: tuple[Standing, ...]
     opinion: Opinion  # of the one who finds it better, on the better; empty for votes
     problem: str | None = None
+    strength: float = UNTOLD  # how much better, 0 to 1
 
     def candidate(self) -> Candidate:
         """A pair of pictures or samples, which has no texts of its own."""
@@ -38,6 +41,7 @@ class Preference:
             self.better,
             self.because,
             problem=self.problem,
+            value=self.strength,
         )
 
 
@@ -69,10 +73,13 @@ def last_choices(group: list[Judged]) -> list[tuple[Judged, Opinion]]:
 def ranks(group: list[Judged]) -> Iterator[Preference]:
     """Every two drafts that a visitor put in different places; those in the same are a tie."""
     for ranked in rankings(group):
+        places = [opinion["rank"].score or 0 for _, opinion in ranked]
         for (better, opinion), (worse, other) in combinations(ranked, 2):
             because = opinion["rank"], other["rank"]
-            tie = because[0].score == because[1].score
-            yield Preference("rank", better, worse, because, opinion, "tie" if tie else None)
+            apart = (because[1].score or 0) - (because[0].score or 0)
+            strength = apart / max(places[-1] - places[0], 1)
+            problem = None if apart else "tie"
+            yield Preference("rank", better, worse, because, opinion, problem, strength)
 
 
 def rankings(group: list[Judged]) -> list[list[tuple[Judged, Opinion]]]:
@@ -117,14 +124,14 @@ def ratings(group: list[Judged]) -> Iterator[Preference]:
     likes = [one for one in rated if one[2].liked]
     dislikes = [one for one in rated if not one[2].liked]
     for (judged, opinion, like), (worse, _, dislike) in spread(likes, dislikes):
-        unsure = like.contradicts_itself or dislike.contradicts_itself
         yield Preference(
             "rating",
             judged,
             worse,
             (*like.ratings, *dislike.ratings),
             opinion,
-            "thumb_and_stars_disagree" if unsure else None,
+            like.problem or dislike.problem,
+            (like.strength - dislike.strength) / 2,
         )
 
 

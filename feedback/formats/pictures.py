@@ -6,7 +6,7 @@ import io
 from PIL import Image
 
 from db.media import MediaStore
-from feedback.formats.candidate import HeldBack
+from feedback.formats.candidate import HeldBack, Picture
 from feedback.formats.judged import Judged
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -19,25 +19,53 @@ class NoMediaStore(ValueError):
     """The format holds pictures, and nobody said where they are kept."""
 
 
+class PictureGone(RuntimeError):
+    """A picture was there when the rows were chosen, and is not when they are written."""
+
+
 class Pictures:
     """The pictures of the media store, as long as they are whole."""
 
+    REMEMBERED = 4_096  # pictures; one may be in several pairs
+
     def __init__(self, store: MediaStore | None) -> None:
         self.store = store
+        self.looked_at: dict[str, str] = {}  # by the file kept, what of it leaves
 
-    def of(self, judged: Judged) -> bytes:
-        """The picture of a generation as a PNG without words in it; raises HeldBack."""
+    def of(self, judged: Judged) -> Picture:
+        """The picture of a generation, once it has been looked at; raises HeldBack."""
         if self.store is None:
             raise NoMediaStore(f"the pictures of generation {judged.id} are in no media store")
-        if judged.media_sha256 is None:
+        kept = judged.media_sha256
+        if kept is None:
             raise HeldBack("missing_picture")
+        content = self.looked_at.get(kept)
+        if content is None:
+            if len(self.looked_at) == self.REMEMBERED:
+                self.looked_at.clear()
+            content = self.looked_at[kept] = content_hash(self.sound(kept))
+        return Picture(kept, content)
+
+    def sound(self, kept: str) -> bytes:
+        """The PNG without words in it; raises HeldBack."""
+        assert self.store is not None
         try:
-            data = self.store.read(judged.media_sha256)
+            data = self.store.read(kept)
         except FileNotFoundError:
             raise HeldBack("missing_picture") from None
-        if content_hash(data) != judged.media_sha256 or not is_png(data):
+        if content_hash(data) != kept or not is_png(data):
             raise HeldBack("unreadable_picture")
         return bare(data)
+
+    def bytes(self, kept: str, content: str) -> bytes:
+        """What leaves of a picture that was looked at; raises PictureGone."""
+        try:
+            data = self.sound(kept)
+        except HeldBack as problem:
+            raise PictureGone(f"the file of picture {kept} has gone or changed") from problem
+        if content_hash(data) != content:
+            raise PictureGone(f"the file of picture {kept} has changed")
+        return data
 
 
 def is_png(data: bytes) -> bool:
@@ -74,6 +102,6 @@ def content_hash(picture: bytes) -> str:
     return hashlib.sha256(picture).hexdigest()
 
 
-def picture_name(picture: bytes) -> str:
+def picture_name(picture: Picture) -> str:
     """Its place in an ImageFolder, by its content: the same picture is there once."""
-    return f"images/{content_hash(picture)}.png"
+    return f"images/{picture.content}.png"

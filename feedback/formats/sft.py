@@ -2,41 +2,51 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy.orm import Session
-
-from feedback.formats.candidate import Candidate, Row, common_problem
-from feedback.formats.judged import Judged, Opinion, judged_generations, verdict
+from feedback.formats.candidate import Candidate, Row, common_problem, says_text
+from feedback.formats.edits import is_trivial
+from feedback.formats.format import Format, Rules, Schema
+from feedback.formats.judged import Judged, Opinion, Standing, verdict
 from feedback.formats.pictures import Pictures
+from feedback.formats.reader import Reader
+from feedback.formats.shapes import schema as shaped
 from feedback.formats.shapes import text_row
-from feedback.manifest import Recipe
-
-SCHEMA = {"prompt": "string", "completion": "string"}
-DATA = "train.jsonl"
+from feedback.spec import SHAPES, Recipe
 
 
-def candidates(session: Session) -> Iterator[Candidate]:
-    """One row for each visitor who likes or edited an output.
+def schema(recipe: Recipe) -> Schema:
+    return shaped("completion", recipe.shape)
 
-    An edit wins over the output, whatever the rating: it is what the visitor wanted to read.
+
+def candidates(reader: Reader, _recipe: Recipe, rules: Rules) -> Iterator[Candidate]:
+    """One row for each visitor who likes or edited an output; a dislike counts against it.
+
+    An edit wins over the output, whatever the rating: it is what the visitor wanted to read. A
+    trivial one changes nothing about the rating.
     """
-    for judged in judged_generations(session, "text"):
+    for judged in reader.generations("text"):
         for opinion in judged.opinions:
-            candidate = edited(judged, opinion) or liked(judged, opinion)
-            if candidate is not None and candidate.consented:
-                yield candidate
+            edit = opinion.get("edit")
+            if edit is not None:
+                trivial = is_trivial(judged, edit, rules.least_edit)
+                if rules.edits:
+                    yield edited(judged, edit, "trivial_edit" if trivial else None)
+                if not trivial:
+                    continue
+            rated = liked(judged, opinion)
+            if rated is not None:
+                yield rated
 
 
-def edited(judged: Judged, opinion: Opinion) -> Candidate | None:
-    edit = opinion.get("edit")
-    if edit is None:
-        return None
+def edited(judged: Judged, edit: Standing, problem: str | None) -> Candidate:
     texts = {"completion": edit.text or ""}
-    return Candidate("edited", judged.inputs, texts, (judged,), judged, (edit,))
+    return Candidate(
+        "edited", judged.inputs, texts, (judged,), judged, (edit,), problem=problem
+    )
 
 
 def liked(judged: Judged, opinion: Opinion) -> Candidate | None:
     found = verdict(opinion)
-    if found is None or not found.liked:
+    if found is None:
         return None
     return Candidate(
         "liked",
@@ -45,12 +55,25 @@ def liked(judged: Judged, opinion: Opinion) -> Candidate | None:
         (judged,),
         judged,
         found.ratings,
-        problem="thumb_and_stars_disagree" if found.contradicts_itself else None,
+        problem=found.problem,
+        only_counts=not found.liked,
     )
-
-
-check = common_problem
 
 
 def row(candidate: Candidate, recipe: Recipe, _pictures: Pictures) -> Row:
     return text_row(candidate, recipe.shape)
+
+
+FORMAT = Format(
+    "sft",
+    "supervised fine-tuning on what was liked or edited",
+    "text",
+    schema,
+    candidates,
+    common_problem,
+    says_text,
+    row,
+    shapes=SHAPES,
+    takes_edits=True,
+    trainer="sft",
+)

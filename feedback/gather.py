@@ -1,0 +1,234 @@
+"""Read what one config asks for, try every row by itself, and remember it in files.
+
+What a row says is redacted first, so that all that follows, keys and files included, rests on what
+leaves. Nothing here looks at two rows at once: parts of the generations can be read apart.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from feedback.formats.candidate import (
+    CODES,
+    Candidate,
+    HeldBack,
+    Picture,
+    Row,
+    key,
+)
+from feedback.formats.format import Format
+from feedback.formats.pictures import Pictures, picture_name
+from feedback.formats.reader import Reader
+from feedback.gathered import Gathered
+from feedback.lengths import Lengths
+from feedback.plan import Config
+from feedback.redact import Redactor
+from feedback.selection import prompt_text, wanted
+from feedback.spec import Selection
+from feedback.watch import Watch
+
+NONE = b"\0" * 16  # the keys of a row that says nothing
+
+
+@dataclass
+class Tools:
+    """What rows are made and tried with."""
+
+    pictures: Pictures
+    redactor: Redactor
+    lengths: Lengths | None = None
+    watch: Watch = field(default_factory=Watch)
+
+
+class Finished(NamedTuple):
+    """A row as it will be written, but for what follows from other rows."""
+
+    line: bytes  # a JSON object: the columns of its trainer, then where it is from
+    pictures: bytes  # {"columns": …, "files": …}: which pictures and texts go in; or nothing
+
+
+def gather(
+    config: Config, reader: Reader, selection: Selection, tools: Tools, folder: Path
+) -> Gathered:
+    """The rows of the config in their order, in files of the folder, which must be new."""
+    form = config.format
+    assert form is not None
+    found, wish = Gathered(folder), wanted(selection)
+    excluded = set(selection.exclude_visitors)
+    for candidate in form.candidates(reader, config.recipe, config.rules):
+        tools.watch.step()
+        if candidate.only_counts or not candidate.consented:
+            remember_opinion(found, form, candidate, tools, excluded)
+        elif wish(candidate):
+            add(found, config, form, candidate, tools)
+        else:
+            found.left_out += 1
+    return found
+
+
+def remember_opinion(
+    found: Gathered, form: Format, candidate: Candidate, tools: Tools, excluded: set[int]
+) -> None:
+    """What is no row of its own may count against a row; without consent never for one."""
+    if candidate.problem is not None or any(e.visitor_id in excluded for e in candidate.events):
+        return
+    tools.redactor.redact(candidate)
+    says = form.says(candidate)
+    for event in candidate.events[:1]:
+        found.opinions.add(
+            says.about, event.visitor_id, says.side, candidate.consented, candidate.value
+        )
+
+
+def add(
+    found: Gathered, config: Config, form: Format, candidate: Candidate, tools: Tools
+) -> None:
+    row = len(found)
+    personal = tools.redactor.redact(candidate)
+    try:
+        finished, says = finish(config, form, candidate, personal, tools), form.says(candidate)
+        reason = 0
+    except HeldBack as problem:
+        [why] = problem.args
+        reason, says = CODES[why], None
+        finished = Finished(quarantined(why, candidate), b"")
+    label = -1 if candidate.label is None else int(candidate.label)
+    others = [judged.version.id for judged in candidate.made[1:]]
+    found.facts.add(
+        says.same if says else NONE,
+        says.about if says else NONE,
+        says.prompt if says else NONE,
+        says.side if says else 0,
+        reason,
+        found.source_code(candidate.source),
+        label,
+        candidate.value,
+        candidate.made[0].version.id,
+        others[0] if others else 0,
+        personal,
+        characters(candidate),
+        len(finished.line),
+        len(finished.pictures),
+    )
+    found.rows.add(finished.line)
+    found.rows.add(finished.pictures)
+    for judged in candidate.made:
+        found.people.add(row, judged.visitor_id, judged.consent_id, 0)
+    for event in candidate.events:
+        found.people.add(row, event.visitor_id, event.consent_id, 1)
+        found.evidence.add(row, event.entry)
+    if says is not None:
+        tie(found, form, row, candidate, says.prompt)
+
+
+def finish(
+    config: Config, form: Format, candidate: Candidate, personal: int, tools: Tools
+) -> Finished:
+    """The row as it is written; raises HeldBack."""
+    problem = form.check(candidate)
+    if problem is not None:
+        raise HeldBack(problem)
+    if personal and config.redact == "drop_row":
+        raise HeldBack("personal_data")
+    row = form.row(candidate, config.recipe, tools.pictures)
+    if form.task == "text" and tools.lengths is not None:
+        if tools.lengths.too_long(candidate.inputs, candidate.texts):
+            raise HeldBack("too_long")
+    return encoded(config, row, origin(candidate))
+
+
+def encoded(config: Config, row: Row, origin: dict[str, str]) -> Finished:
+    """JSON in which the SHA-256 of a picture stands for the picture; raises HeldBack."""
+    columns = row.columns
+    if config.layout == "pictures":  # an ImageFolder names its files
+        name = next(name for name, kind in config.columns.items() if kind == "image")
+        columns = {"file_name": picture_name(columns[name]), **columns}
+        del columns[name]
+    try:
+        line = orjson.dumps(columns | origin, default=content_of)
+    except orjson.JSONEncodeError:
+        raise HeldBack("not_unicode") from None
+    sha256 = hashlib.sha256(line).hexdigest().encode()
+    return Finished(line[:-1] + b',"genloop_row_sha256":"' + sha256 + b'"}', wants(config, row))
+
+
+def content_of(value: object) -> str:
+    if isinstance(value, Picture):
+        return value.content
+    raise TypeError(value)
+
+
+def wants(config: Config, row: Row) -> bytes:
+    """Where the bytes are that a row wants in its columns, and in files beside it."""
+    within = {
+        name: list(value)
+        for name, value in row.columns.items()
+        if isinstance(value, Picture) and config.layout == "rows"
+    }
+    beside = {
+        name: list(content) if isinstance(content, Picture) else content
+        for name, content in row.files.items()
+        if config.layout != "rows"
+    }
+    if not within and not beside:
+        return b""
+    try:
+        return orjson.dumps({"columns": within, "files": beside})
+    except orjson.JSONEncodeError:
+        raise HeldBack("not_unicode") from None
+
+
+def origin(candidate: Candidate) -> dict[str, str]:
+    events, votes = ids(candidate)
+    return {
+        "genloop_source": candidate.source,
+        "genloop_generation_ids": " ".join([judged.id for judged in candidate.made]),
+        "genloop_event_ids": " ".join(map(str, events)),
+        "genloop_vote_ids": " ".join(map(str, votes)),
+    }
+
+
+def ids(candidate: Candidate) -> tuple[list[int], list[int]]:
+    """The events and the votes that a row rests on."""
+    said = candidate.events
+    return (
+        [event.id for event in said if event.kind != "vote"],
+        [event.id for event in said if event.kind == "vote"],
+    )
+
+
+def quarantined(reason: str, candidate: Candidate) -> bytes:
+    """Why, and where to look; no texts, since these may be the reason."""
+    events, votes = ids(candidate)
+    row = {
+        "reason": reason,
+        "source": candidate.source,
+        "generation_ids": [judged.id for judged in candidate.made],
+        "event_ids": events,
+        "vote_ids": votes,
+    }
+    return orjson.dumps(row)
+
+
+def characters(candidate: Candidate) -> int:
+    """Of all texts that a trainer would read."""
+    prompt = candidate.inputs.get("prompt")
+    asked = len(prompt) if isinstance(prompt, str) else len(prompt_text(candidate.inputs))
+    return asked + sum(map(len, candidate.texts.values()))
+
+
+def tie(
+    found: Gathered, form: Format, row: int, candidate: Candidate, prompt: bytes
+) -> None:
+    """Remember the conversation that a row is a turn of, and its prompt once, for its likes."""
+    messages = candidate.inputs.get("messages")
+    if isinstance(messages, list):
+        first = [message for message in messages if message.get("role") != "assistant"][:2]
+        opening = orjson.dumps([candidate.made[0].visitor_id, first])
+        found.ties.add(row, key(opening))
+    if form.task != "vae":
+        found.prompts.add(prompt, prompt_text(candidate.inputs))
+

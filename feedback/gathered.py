@@ -1,0 +1,166 @@
+"""What an export remembers of every row between reading and writing: numbers, keys, and the row.
+
+All of it lies in files that are written and read from front to back, some 150 bytes a row beside
+the row itself; what is compared is mapped into memory and can be paged out.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUFFER = 1 << 18  # bytes that wait before they are written
+
+KEY = (np.uint64, (2,))  # 16 bytes, by which things are found to be the same
+
+FACTS = np.dtype(
+    [
+        ("same", *KEY),  # see feedback.formats.candidate.Says
+        ("about", *KEY),
+        ("prompt", *KEY),
+        ("side", np.int8),
+        ("reason", np.uint8),  # why it is held back by itself, in REASONS; 0: it is not
+        ("source", np.uint8),  # in Gathered.sources
+        ("label", np.int8),  # 1, 0, or -1 for none
+        ("value", np.float32),
+        ("version", np.int64),  # of the model, and that of the other one of a pair; else 0
+        ("other_version", np.int64),
+        ("personal", np.uint32),  # the kinds of personal data found, as bits
+        ("characters", np.uint32),  # of the texts that its trainer reads
+        ("size", np.uint32),  # of the row in its file
+        ("pictures", np.uint32),  # bytes behind the row that say where its pictures are
+    ]
+)
+# Who stands behind a row: its maker (speaks 0), and those who said something (1).
+PEOPLE = np.dtype(
+    [("row", np.uint32), ("visitor", np.int64), ("consent", np.int64), ("speaks", np.uint8)]
+)
+EVIDENCE = np.dtype([("row", np.uint32), ("entry", np.int64)])  # events; votes below zero
+# Opinions that are no rows, and count for or against what rows say.
+OPINIONS = np.dtype(
+    [
+        ("about", *KEY),
+        ("visitor", np.int64),
+        ("side", np.int8),
+        ("may_train", np.uint8),
+        ("value", np.float32),
+    ]
+)
+# Keys by which rows are kept on one side of a split.
+TIES = np.dtype([("row", np.uint32), ("key", *KEY)])
+
+CODE = {"uint8": "B", "int8": "b", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f"}
+
+
+class Table:
+    """Records of one type in a file."""
+
+    def __init__(self, path: Path, dtype: np.dtype[np.void]) -> None:
+        self.path = path
+        self.dtype = dtype
+        code = "".join(field_code(kind) for kind, *_ in (dtype.fields or {}).values())
+        self.pack = struct.Struct(f"<{code}").pack
+        self.waiting = bytearray()
+        self.length = 0
+
+    def add(self, *values: Any) -> None:
+        """A record; a key is 16 bytes."""
+        self.waiting += self.pack(*values)
+        self.length += 1
+        if len(self.waiting) >= BUFFER:
+            self.flush()
+
+    def flush(self) -> None:
+        with self.path.open("ab") as file:
+            file.write(self.waiting)
+        self.waiting.clear()
+
+    def read(self) -> NDArray[np.void]:
+        """All records, mapped from the file."""
+        self.flush()
+        if not self.length:
+            return np.empty(0, self.dtype)
+        return np.memmap(self.path, self.dtype, "r")
+
+
+def field_code(kind: np.dtype[Any]) -> str:
+    return "16s" if kind.subdtype is not None else CODE[kind.name]
+
+
+class Payload:
+    """Bytes of different lengths, one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.waiting = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self.waiting += data
+        if len(self.waiting) >= BUFFER:
+            self.flush()
+
+    def flush(self) -> None:
+        with self.path.open("ab") as file:
+            file.write(self.waiting)
+        self.waiting.clear()
+
+    def pieces(self, lengths: Iterator[int]) -> Iterator[bytes]:
+        self.flush()
+        with self.path.open("rb", buffering=BUFFER) as file:
+            for length in lengths:
+                yield file.read(length)
+
+
+class Prompts:
+    """The texts of prompts by their keys, each once or a few times."""
+
+    REMEMBERED = 50_000
+
+    def __init__(self, folder: Path) -> None:
+        self.keys = Table(folder / "prompts", np.dtype([("prompt", *KEY), ("size", np.uint32)]))
+        self.texts = Payload(folder / "prompt texts")
+        self.seen: set[bytes] = set()
+
+    def add(self, prompt: bytes, text: str) -> None:
+        if prompt in self.seen:
+            return
+        if len(self.seen) == self.REMEMBERED:
+            self.seen.clear()
+        self.seen.add(prompt)
+        encoded = text.encode("utf-8", "surrogatepass")
+        self.keys.add(prompt, len(encoded))
+        self.texts.add(encoded)
+
+    def read(self) -> Iterator[tuple[bytes, str]]:
+        records = self.keys.read()
+        keys = (record.tobytes() for record in records["prompt"])
+        texts = self.texts.pieces(map(int, records["size"]))
+        for prompt, text in zip(keys, texts, strict=True):
+            yield prompt, text.decode("utf-8", "surrogatepass")
+
+
+class Gathered:
+    """The rows that one config asks for, in their order."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.facts = Table(folder / "facts", FACTS)
+        self.people = Table(folder / "people", PEOPLE)
+        self.evidence = Table(folder / "evidence", EVIDENCE)
+        self.opinions = Table(folder / "opinions", OPINIONS)
+        self.ties = Table(folder / "ties", TIES)
+        self.prompts = Prompts(folder)
+        self.rows = Payload(folder / "rows")
+        self.sources: list[str] = []
+        self.left_out = 0  # that the selection did not ask for
+
+    def __len__(self) -> int:
+        return self.facts.length
+
+    def source_code(self, source: str) -> int:
+        if source not in self.sources:
+            self.sources.append(source)
+        return self.sources.index(source)

@@ -1,0 +1,99 @@
+"""Take personal data out of rows before they are made, and count what was found."""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from feedback.formats.candidate import Candidate
+from feedback.personal_data.quick_look import may_hold_personal_data
+from feedback.redaction import KINDS, Finding, findings, redacted
+from feedback.spec import Redact
+
+SAMPLES = 5  # of each kind, for the owner's eye
+AROUND = 24  # characters that are shown before and behind
+
+
+class Sample(NamedTuple):
+    """One finding where it stood: for the owner's eye alone, never part of a dataset."""
+
+    kind: str
+    before: str
+    found: str
+    behind: str
+
+
+class Redactor:
+    """Redacts candidates in one of the modes, and remembers what it met.
+
+    Whose texts hold the same personal data again is counted again: the counts are of findings.
+    """
+
+    def __init__(self, mode: Redact, kinds: tuple[str, ...] = ()) -> None:
+        self.mode = mode
+        self.kinds = kinds or KINDS
+        self.counts = Counter[str]()
+        self.samples: list[Sample] = []
+
+    def redact(self, candidate: Candidate) -> int:
+        """Redact its texts in place; which kinds were found, as bits in the order of KINDS."""
+        if self.mode == "off":
+            return 0
+        found = 0
+        inputs = candidate.inputs
+        prompt = inputs.get("prompt")
+        if isinstance(prompt, str):
+            text, kinds = self.text(prompt)
+            if kinds:
+                found |= kinds
+                candidate.inputs = inputs | {"prompt": text}
+        elif isinstance(inputs.get("messages"), list):
+            messages, kinds = self.messages(inputs["messages"])
+            if kinds:
+                found |= kinds
+                candidate.inputs = inputs | {"messages": messages}
+        for name, value in candidate.texts.items():
+            text, kinds = self.text(value)
+            if kinds:
+                found |= kinds
+                candidate.texts = candidate.texts | {name: text}
+        return found
+
+    def messages(self, messages: list[Any]) -> tuple[list[Any], int]:
+        found, left = 0, []
+        for message in messages:
+            if isinstance(message, dict) and isinstance(message.get("content"), str):
+                text, kinds = self.text(message["content"])
+                found |= kinds
+                message = message | {"content": text} if kinds else message
+            left.append(message)
+        return left, found
+
+    def text(self, text: str) -> tuple[str, int]:
+        """The text as it may leave, and the bits of what was in it."""
+        if not may_hold_personal_data(text):
+            return text, 0
+        found = findings(text, self.kinds)
+        for finding in found:
+            self.remember(text, finding)
+        if found and self.mode == "replace":
+            text = redacted(text, found)
+        return text, bits(found)
+
+    def remember(self, text: str, finding: Finding) -> None:
+        self.counts[finding.kind] += 1
+        if sum(sample.kind == finding.kind for sample in self.samples) < SAMPLES:
+            start, end = finding.start, finding.end
+            self.samples.append(
+                Sample(
+                    finding.kind,
+                    text[max(start - AROUND, 0) : start],
+                    text[start:end],
+                    text[end : end + AROUND],
+                )
+            )
+
+
+def bits(found: list[Finding]) -> int:
+    mask = 0
+    for finding in found:
+        mask |= 1 << KINDS.index(finding.kind)
+    return mask

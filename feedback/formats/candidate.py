@@ -1,6 +1,5 @@
 """A row that feedback asks for, before it is known whether it may stand in a dataset."""
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,6 +7,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from feedback.formats.judged import Judged, Standing
+from feedback.near_duplicates import normalised
 
 # Why a row is held back. What a row says by itself comes first, in the order in which it is looked
 # for; what follows from the other rows comes after that.
@@ -146,11 +146,6 @@ def is_rendered(text: str) -> bool:
     return text.startswith(("[{'type':", "[{'text':", "{'role':", "[{'role':"))
 
 
-def normal(text: str) -> str:
-    """The text as it is compared: spaces and compatible letter forms make no difference."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())
-
-
 def utf8(text: str) -> bytes:
     """The text as it is written; raises HeldBack."""
     try:
@@ -173,13 +168,13 @@ def prompt_key(inputs: dict[str, Any]) -> bytes:
     if isinstance(messages, list):
         return key("messages", *(part for message in messages for part in compared(message)))
     prompt = inputs.get("prompt")
-    return key("prompt", normal(prompt) if isinstance(prompt, str) else repr(inputs))
+    return key("prompt", normalised(prompt) if isinstance(prompt, str) else repr(inputs))
 
 
 def compared(message: object) -> Iterable[str]:
     if isinstance(message, dict):
         yield str(message.get("role"))
-        yield normal(str(message.get("content")))
+        yield normalised(str(message.get("content")))
     else:
         yield repr(message)
 
@@ -188,7 +183,7 @@ def says_text(candidate: Candidate) -> Says:
     """One text about a prompt: liked or disliked."""
     prompt = prompt_key(candidate.inputs)
     [text] = candidate.texts.values()
-    about = key(prompt, normal(text))
+    about = key(prompt, normalised(text))
     if candidate.label is None:
         return Says(about, about, -1 if candidate.only_counts else 1, prompt)
     return Says(key(about, str(candidate.label)), about, 1 if candidate.label else -1, prompt)

@@ -190,7 +190,7 @@ class Clusters(OnScratch):
         for path in self.files if self.texts else []:
             for ids in buckets(path, self.texts):
                 self.join_similar(ids, sets)
-        smallest = memoryview(numbers(self.scratch.folder / "smallest", self.texts))
+        smallest = numbers(self.scratch.folder / "smallest", self.texts).data
         for row, text in self.scratch.database.execute("SELECT row, text FROM rows ORDER BY row"):
             cluster = sets.find(text)
             if not smallest[cluster]:  # rows come in order, so this is its first

@@ -58,12 +58,12 @@ def findings(
     """
     plain, places = plain_form(text)
     found = [finding for detector in detectors for finding in detector(text)]
-    rest, without_numbers = plain, False
+    rest, without_harmless = plain, False
     for kind, rule in RULES.items():
         if kind not in kinds:
             continue
-        if kind in NUMBERS and not without_numbers:
-            rest, without_numbers = without(rest, harmless(rest)), True
+        if kind in NUMBERS and not without_harmless:
+            rest, without_harmless = without(rest, harmless(rest)), True
         spans = list(rule(rest))
         rest = without(rest, spans)
         found += [Finding(kind, places[start], places[end - 1] + 1) for start, end in spans]

@@ -80,7 +80,7 @@ class DisjointSets:
         self.parents = numbers(path, length)
         for chunk in chunks(length):
             self.parents[chunk] = np.arange(chunk.start, chunk.stop)
-        self.parent = memoryview(self.parents)  # single numbers come faster from it
+        self.parent = self.parents.data  # single numbers come faster from it
 
     def find(self, one: int) -> int:
         parent = self.parent

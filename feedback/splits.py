@@ -20,8 +20,8 @@ tested on.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby, islice
+from dataclasses import dataclass
+from itertools import groupby, islice, pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Literal, get_args
@@ -43,6 +43,9 @@ NAMED_BY = ("visitor", "conversation", "prompt")
 TIES = 5  # of the largest group, that are told
 
 MEMBERS = "SELECT key, row, kind FROM members ORDER BY key, row"
+PINS = """
+SELECT key, row, coalesce(side, 0) FROM members LEFT JOIN pinned USING (key) ORDER BY key, row
+"""
 PINNED = "SELECT key, row, side FROM pinned JOIN members USING (key) ORDER BY key, row"
 SIDED = "SELECT key, row, side, kind FROM sided JOIN members USING (key) ORDER BY key, row"
 # Of the keys, their first rows, and their sides where their group is broken up, or NULL.
@@ -167,8 +170,8 @@ class Groups(Memberships):
         """Find the groups and their sizes."""
         sets = DisjointSets(self.scratch.folder / "sets", len(self.rows))
         for _, members in groupby(self.places(MEMBERS), key=itemgetter(0)):
-            first = next(members)[1]
-            for _, place, _ in members:
+            places = (place for _, place, _ in members)
+            for first, place in pairwise(places):
                 sets.join(first, place)
         self.group = sets.names()  # the place of the oldest row
         self.sizes = self.numbers("sizes")  # rows of the group of that oldest row
@@ -185,7 +188,7 @@ class Groups(Memberships):
             own = np.arange(chunk.start, chunk.stop)
             self.leader[chunk] = np.where(self.broken[chunk] == 1, own, group)
         self.names, ranks = self.numbers("names"), self.numbers("ranks")
-        leader, name, rank = map(memoryview, (self.leader, self.names, ranks))
+        leader, name, rank = self.leader.data, self.names.data, ranks.data
         for key, place, kind in self.places(MEMBERS):
             if leader[place] == place:
                 better = max(self.named_by - kind, 0) + 1
@@ -220,12 +223,13 @@ class Groups(Memberships):
         """Where a group is broken up, give each key the side of most of its rows, or of its pin."""
         database = self.scratch.database
         database.execute("DELETE FROM sided")
-        pins = "SELECT key, row, coalesce(side, -1) FROM members LEFT JOIN pinned USING (key)"
-        for key, members in groupby(self.places(f"{pins} ORDER BY key, row"), key=itemgetter(0)):
-            rows = [0] * len(SPLITS)
-            for _, place, pin in members:
-                rows[self.sides[place]] += 1
-            if self.broken[place]:
+        for key, members in groupby(self.places(PINS), key=itemgetter(0)):
+            rows, pin = [0] * len(SPLITS), TEST
+            for _, place, pinned in members:
+                if self.broken[place]:
+                    rows[self.sides[place]] += 1
+                    pin = max(pin, pinned)
+            if any(rows):
                 most = max(range(len(SPLITS)), key=lambda side: (rows[side], side))
                 database.execute("INSERT INTO sided VALUES (?, ?)", (key, max(most, pin)))
 
@@ -269,7 +273,7 @@ class Groups(Memberships):
             for _, place, pin, side in self.places(MOVED)
         )
         largest = int(self.sizes.max(initial=0))
-        ties = (
+        ties: Iterator[dict[str, str | int]] = (
             {"kind": kinds[kind], "pin": hexadecimal(key), "rows": count}
             for key, place, kind, count in self.places(SHARED.format(1))
             if self.sizes[self.group[place]] == largest

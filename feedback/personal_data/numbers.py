@@ -1,97 +1,115 @@
-"""Runs of digits as people write them, in groups with something between: 138-0013-8000."""
+"""Numbers as people write them: groups of digits with something between, 138-0013-8000."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+Span = tuple[int, int]
 
 GROUP = re.compile(r"\d+", re.ASCII)
 GAP = re.compile(r"[ \-./·]|\) ?-?|-?\(|[ -]\(?")
-MOST = 6  # groups of one number
+MOST = 6  # groups in one number
+LOOKED_BACK = 24  # characters before a number that say what it is
 
-# Words after which a number is none of a person.
-HARMLESS = re.compile(
+# What ties a number to its neighbours: it is a part of a word, a version, a sum …
+TIED_BEFORE = re.compile(r"\w$|\d[./]$|\w-$", re.ASCII)
+TIED_AFTER = re.compile(r"\w|[./]\d|-\w", re.ASCII)
+# … unless the word only says what it is the number of: tel13800138000.
+SAYS_WHAT = re.compile(
+    r"(?<![a-z])(?:tel|phone|mob(?:ile)?|cell|fax|sms|vx?|wx|qq)-?$", re.IGNORECASE
+)
+
+# Words after which, and signs and measures before which, a number is nobody's.
+HARMLESS_BEFORE = re.compile(
     r"(?:seeds?|种子|orders?(?: ?(?:id|no|number))?|订单号?|订单编号|单号|编号|流水号|序列号|serial"
-    r"|isbn|issn|doi|sku|upc|ean|条码|货号|型号|version|版本|hash|commit|build|timestamp|时间戳"
-    r"|id|uid|pid|\bno|numero|ticket|issue|#)(?: ?(?:is|为|是))?[\s:=#.\"'（(]{0,3}$",
+    r"|学号|isbn|issn|doi|sku|upc|ean|条码|货号|型号|version|版本|hash|commit|build|timestamp|时间戳"
+    r"|\bu?p?id|\bno|numero|ticket|issue|tracking|imei|#)"
+    r"(?: ?(?:number|is|为|是))?[\s:=#.\"'(]{0,3}$",
     re.IGNORECASE,
 )
-LOOKED_BACK = 24  # characters
+HARMLESS_AFTER = re.compile(r" ?(?:[*×^%]|元|块|个|粒|次|米|公里|吨|斤|股|字节|points?\b|bytes?\b)")
 
 
-@dataclass(frozen=True)
-class Number:
-    """One or more groups of digits that may be one number."""
+class Number(NamedTuple):
+    """One group of digits or several that may be one number."""
 
     text: str
-    start: int
-    end: int
+    spans: Sequence[Span]  # of the groups
     digits: str
-    groups: tuple[int, ...]  # digits in each
-    between: tuple[str, ...]  # what stands between them
-    alone: bool  # no letter, dot or hyphen ties it to what is before or after
+    whole: bool  # no further group stands beside them
 
     @property
-    def before(self) -> str:
-        return self.text[max(self.start - LOOKED_BACK, 0) : self.start]
+    def start(self) -> int:
+        return self.spans[0][0]
+
+    @property
+    def end(self) -> int:
+        return self.spans[-1][1]
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """How many digits are in each."""
+        return tuple(end - start for start, end in self.spans)
+
+    @property
+    def between(self) -> set[str]:
+        """What stands between groups."""
+        return {self.text[end:start] for (_, end), (start, _) in pairwise(self.spans)}
+
+    def before(self, characters: int = LOOKED_BACK) -> str:
+        return self.text[max(self.start - characters, 0) : self.start]
+
+    @property
+    def is_alone(self) -> bool:
+        return is_alone(self.text, self.start, self.end)
 
     @property
     def is_harmless(self) -> bool:
-        return HARMLESS.search(self.before) is not None
-
-    def is_written(self, *shapes: tuple[int, ...]) -> bool:
-        """Whether it is written in one of these shapes, with the same sign between all groups."""
-        return self.groups in shapes and len(set(self.between)) <= 1
+        return (
+            HARMLESS_BEFORE.search(self.before()) is not None
+            or HARMLESS_AFTER.match(self.text, self.end) is not None
+        )
 
 
 def numbers(text: str, least: int, most: int) -> Iterator[Number]:
-    """Every way to take groups that stand together as one number of so many digits.
+    """Every way to take neighbouring groups as one number of so many digits.
 
-    From each group on, the longest first; of all groups there are at most MOST in one.
+    From the first group on, the longest number first. There are at most MOST groups in one, so the
+    work grows with the length of the text.
     """
-    for groups in runs(text):
-        for first in range(len(groups)):
-            lengths = list(accumulate(end - start for start, end in groups[first : first + MOST]))
+    if not has_digits(text, least):
+        return
+    for run in runs(text):
+        for first in range(len(run)):
+            lengths = list(accumulate(end - start for start, end in run[first : first + MOST]))
             for count in range(len(lengths), 0, -1):
                 if least <= lengths[count - 1] <= most:
-                    yield number(text, groups[first : first + count])
+                    spans = run[first : first + count]
+                    digits = "".join([text[start:end] for start, end in spans])
+                    yield Number(text, spans, digits, whole=count == len(run))
 
 
-def runs(text: str) -> Iterator[list[tuple[int, int]]]:
-    """The groups that have no more between them than a number may have."""
-    run: list[tuple[int, int]] = []
-    for found in GROUP.finditer(text):
-        if run and not GAP.fullmatch(text, run[-1][1], found.start()):
-            yield run
-            run = []
-        run.append(found.span())
-    if run:
-        yield run
+def has_digits(text: str, least: int) -> bool:
+    return sum(map(text.count, "0123456789")) >= least
 
 
-def number(text: str, groups: list[tuple[int, int]]) -> Number:
-    start, end = groups[0][0], groups[-1][1]
-    return Number(
-        text,
-        start,
-        end,
-        "".join(text[first:last] for first, last in groups),
-        tuple(last - first for first, last in groups),
-        tuple(text[one[1] : other[0]] for one, other in zip(groups, groups[1:], strict=False)),
-        is_alone(text, start, end),
-    )
+@lru_cache(maxsize=2)  # several rules ask it of the same text
+def runs(text: str) -> list[list[Span]]:
+    """The groups, together where they have no more between them than a number may have."""
+    found: list[list[Span]] = []
+    for group in GROUP.finditer(text):
+        if found and GAP.fullmatch(text, found[-1][-1][1], group.start()):
+            found[-1].append(group.span())
+        else:
+            found.append([group.span()])
+    return found
 
 
 def is_alone(text: str, start: int, end: int) -> bool:
-    """Whether what stands around it does not belong to it."""
-    before, after = text[max(start - 8, 0) : start], text[end : end + 2]
-    return not (TIED_BEFORE.search(before) and not CONTACT.search(before)) and not (
-        TIED_AFTER.match(after)
-    )
-
-
-TIED_BEFORE = re.compile(r"\w$|\d[./]$|\w-$", re.ASCII)
-TIED_AFTER = re.compile(r"\w|[./]\d|-\w", re.ASCII)
-CONTACT = re.compile(
-    r"(?:\b|[\W\d_])(?:tel|phone|mobile|mob|cell|fax|wx|vx|v|qq|sms)[.:-]?$", re.IGNORECASE
-)
+    """Whether nothing around a number belongs to it."""
+    before = text[max(start - 8, 0) : start]
+    if TIED_BEFORE.search(before) and not SAYS_WHAT.search(before):
+        return False
+    return not TIED_AFTER.match(text, end)

@@ -48,9 +48,17 @@ def normalised(text: str) -> str:
     """The text without what nobody sees: NFKC, case folded, plain punctuation, single spaces."""
     if text.isascii():
         return " ".join(text.lower().split())
-    text = unicodedata.normalize("NFKC", UNSEEN.sub("", text)).casefold()
-    text = unicodedata.normalize("NFKC", text).translate(PLAIN)
-    return SPACES_OF_CHINESE.sub("", " ".join(text.split()))
+    # The usual full-width marks first: where they are all there is, NFKC sees so and is quick.
+    for wide, plain in WIDE:
+        text = text.replace(wide, plain)
+    seen = UNSEEN.sub("", text)
+    form = unicodedata.normalize("NFKC", seen)
+    text = unicodedata.normalize("NFKC", form.casefold())
+    if form != seen:
+        for wide, plain in PLAIN:
+            text = text.replace(wide, plain)
+    text = " ".join(text.split())
+    return SPACES_OF_CHINESE.sub("", text) if " " in text else text
 
 
 def exact_key(text: str) -> bytes:

@@ -336,9 +336,11 @@ class Export(Base):
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     version: Mapped[int]
-    format: Mapped[str] = mapped_column(String(32))
+    format: Mapped[str] = mapped_column(String(32))  # or `several`
     manifest_sha256: Mapped[str] = mapped_column(Hash)
     rows: Mapped[int]
+    folder: Mapped[str | None] = mapped_column(Text)  # where it was made, or was last entered from
+    manifest: Mapped[dict[str, Any] | None]  # by which it can be made again
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -358,6 +360,7 @@ class ExportRow(Base):
     row: Mapped[int] = mapped_column(primary_key=True)  # from 0, in the order written
     # No foreign key: the ledger outlives erased events, to say which datasets held them.
     event_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    config: Mapped[str | None] = mapped_column(String(64))  # of the dataset
     split: Mapped[str | None] = mapped_column(String(16))
     row_sha256: Mapped[str | None] = mapped_column(Hash)
     quarantine_reason: Mapped[str | None] = mapped_column(String(64))

@@ -43,6 +43,10 @@ class NewFile:
         while self.waiting:
             del self.waiting[: os.write(self.descriptor, self.waiting)]
 
+    def rename(self, name: str) -> None:
+        """Give the finished file another name in its folder."""
+        self.path = self.path.rename(self.path.with_name(name))
+
     def close(self) -> None:
         """Bring what was written to the disk."""
         if self.waiting:
@@ -66,12 +70,13 @@ class FilesBeside:
         self.files = 0
         self.bytes = 0
 
+    def has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
     def add(self, name: str, data: bytes) -> None:
-        """Write the file, unless one of that name is there: names follow from content."""
+        """Write a new file; names follow from content, so ask first whether it is there."""
         path = self.folder / name
-        if path.exists():
-            return
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = NewFile(path)
         file.write(data)
         file.close()
@@ -82,9 +87,8 @@ class FilesBeside:
 
     def close(self) -> None:
         """Bring the names in the subfolders to the disk."""
-        for folder in self.folder.iterdir():
-            if folder.is_dir():
-                sync_folder(folder)
+        for folder, _, _ in os.walk(self.folder):
+            sync_folder(Path(folder))
 
 
 def check_free(folder: Path) -> None:

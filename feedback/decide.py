@@ -5,7 +5,7 @@ near-duplicates. The order matters: a row that is held back for one thing does n
 next.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import orjson
 from numpy.typing import NDArray
 
 from feedback.formats.candidate import CODES
-from feedback.gathered import Gathered
+from feedback.formats.format import Schema
+from feedback.gathered import Gathered, flowing
 from feedback.near_duplicates import Clusters
-from feedback.plan import ORIGIN, Config
+from feedback.plan import Config
 from feedback.spec import Selection
 
 Ints = NDArray[np.int64]
@@ -33,7 +34,10 @@ class Decision:
     raters: NDArray[np.uint32]  # how many visitors judged the same
     agreeing: NDArray[np.uint32]  # how many of them are with the row
     mean: NDArray[np.float32]  # of the values that they gave
+    judged_by_several: int = 0  # things that two visitors or more have judged
+    alpha: float | None = None  # how far visitors agree there, see `krippendorff`
     used_elsewhere: int = 0  # rows with an event that stands behind a row of an earlier config
+    cap: int | None = None  # how many rows a visitor may have
 
     def hold(self, rows: NDArray[Any], reason: str) -> None:
         """Hold back those of the rows that are not held back yet; rows is a mask."""
@@ -41,7 +45,8 @@ class Decision:
 
     @property
     def kept(self) -> NDArray[np.bool_]:
-        return self.reason == 0
+        rows: NDArray[np.bool_] = self.reason == 0
+        return rows
 
 
 def decide(
@@ -62,8 +67,10 @@ def decide(
     share = decision.agreeing / np.maximum(decision.raters, 1)
     decision.hold(share < selection.agreement, "too_little_agreement")
     decision.hold(repeated(facts["same"], decision.kept), "duplicate")
-    if selection.near_duplicates is not None and config.task != "vae":
-        similar = nearly_repeated(found, decision, selection.near_duplicates, folder)
+    if selection.near_duplicates is not None and config.task == "text":
+        similar = nearly_repeated(
+            found, decision, config.columns, selection.near_duplicates, folder
+        )
         decision.hold(similar, "near_duplicate")
     if config.format is not None and config.format.uses_events:
         again = uses(found, used)
@@ -93,17 +100,36 @@ def weigh(found: Gathered) -> Decision:
     topics = int(about.max(initial=-1)) + 1
     place = topic * 2 + (side > 0)  # a topic has two sides
     against, _ = voices(place, visitor, value, topics * 2)
-    agreed, mean = voices(*(each[may_train] for each in (place, visitor, value)), topics * 2)
+    place, visitor, value = place[may_train], visitor[may_train], value[may_train]
+    agreed, mean = voices(place, visitor, value, topics * 2)
 
     mine = about[: len(facts)] * 2 + (facts["side"] > 0)
     agreeing, opposing = agreed[mine], against[mine ^ 1]
+    several = agreed[0::2] + agreed[1::2] > 1
     return Decision(
         reason,
         np.zeros(len(facts), np.uint8),
         (agreeing + opposing).astype(np.uint32),
         agreeing.astype(np.uint32),
         mean[mine].astype(np.float32),
+        int(several.sum()),
+        krippendorff(agreed[0::2][several], agreed[1::2][several]),
     )
+
+
+def krippendorff(one: Ints, other: Ints) -> float | None:
+    """Krippendorff's alpha for two answers: 1 for full agreement, 0 for that of chance.
+
+    one, other: how many visitors gave each answer, for each thing that several have judged. None
+    where nobody ever gave one of the two. Krippendorff 2011, Computing Krippendorff's
+    Alpha-Reliability, for nominal data and any number of raters.
+    """
+    raters, total = one + other, int((one + other).sum())
+    expected = 2 * int(one.sum()) * int(other.sum()) / max(total * (total - 1), 1)
+    if not expected:
+        return None
+    observed = float((2 * one * other / (raters - 1)).sum()) / total
+    return 1 - observed / expected
 
 
 def voices(
@@ -114,9 +140,7 @@ def voices(
         return np.zeros(places, np.int64), np.zeros(places)
     order = np.lexsort((visitor, place))
     place, visitor, value = place[order], visitor[order], value[order]
-    first = np.flatnonzero(
-        np.r_[True, (place[1:] != place[:-1]) | (visitor[1:] != visitor[:-1])]
-    )
+    first = np.flatnonzero(np.r_[True, (place[1:] != place[:-1]) | (visitor[1:] != visitor[:-1])])
     said = np.add.reduceat(value, first) / np.diff(np.r_[first, len(place)])
     heard = np.bincount(place[first], minlength=places)
     total = np.bincount(place[first], weights=said, minlength=places)
@@ -146,34 +170,32 @@ def repeated(same: Keys, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def nearly_repeated(
-    found: Gathered, decision: Decision, threshold: float, folder: Path
+    found: Gathered, decision: Decision, columns: Schema, threshold: float, folder: Path
 ) -> NDArray[np.bool_]:
     """Which of the kept rows have nearly the same texts as an earlier one."""
     similar = np.zeros(len(decision.reason), bool)
     with Clusters(folder, threshold) as clusters:
-        for row, columns in kept_rows(found, decision):
-            clusters.add(row, "\n".join(texts_of(columns)))
+        for row, content in kept_rows(found, decision):
+            clusters.add(row, "\n".join(texts_of(content, columns)))
         for row, first in clusters.representatives():
             similar[row] = row != first
     return similar
 
 
-def kept_rows(found: Gathered, decision: Decision) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The columns of each row that leaves."""
-    facts = found.facts.read()
-    sizes = zip(facts["size"].tolist(), facts["pictures"].tolist(), strict=True)
-    lengths = (length for pair in sizes for length in pair)
-    pieces = found.rows.pieces(lengths)
-    for row, reason in enumerate(decision.reason.tolist()):
-        line, _ = next(pieces), next(pieces)
-        if not reason:
+def kept_rows(
+    found: Gathered, decision: Decision, step: int = 1
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The columns of each row that leaves, or of one in so many rows."""
+    rows = zip(flowing(decision.reason), found.payload(), strict=True)
+    for row, (reason, (line, _)) in enumerate(rows):
+        if not reason and row % step == 0:
             yield row, orjson.loads(line)
 
 
-def texts_of(columns: dict[str, Any]) -> Iterator[str]:
-    """Every text that a trainer would read, in turn."""
+def texts_of(columns: dict[str, Any], wanted: Container[str]) -> Iterator[str]:
+    """Every text in these columns, in turn."""
     for name, value in columns.items():
-        if name not in ORIGIN:
+        if name in wanted:
             yield from texts_in(value)
 
 
@@ -203,15 +225,15 @@ def used_by(found: Gathered, decision: Decision) -> Ints:
     return np.unique(evidence["entry"][decision.kept[evidence["row"]]])
 
 
-def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float) -> int | None:
-    """Hold back what visitors have said beyond their part; how many rows one may have.
+def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float) -> None:
+    """Hold back what visitors have said beyond their part, and say how many rows one may have.
 
     That is `rows`, or as many as are no more than `share` of what then leaves, whichever is more.
     Which rows of a visitor leave is decided by their keys, so that it does not hang on when they
     were said.
     """
     if rows is None:
-        return None
+        return
     people, same = found.people.read(), found.facts.read()["same"]
     spoken = people[(people["speaks"] == 1) & decision.kept[people["row"]]]
     pairs = np.unique(np.stack([spoken["visitor"], spoken["row"].astype(np.int64)], axis=1), axis=0)
@@ -220,7 +242,9 @@ def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float
     visitor, row = visitor[order], row[order]
     first = np.flatnonzero(np.r_[True, visitor[1:] != visitor[:-1]][: len(visitor)])
     rank = np.arange(len(visitor)) - np.repeat(first, np.diff(np.r_[first, len(visitor)]))
-    worst = np.zeros(len(decision.reason), np.int64)  # of the ranks that a row has with its visitors
+    worst = np.zeros(
+        len(decision.reason), np.int64
+    )  # of the ranks that a row has with its visitors
     np.maximum.at(worst, row, rank)
     ranks = np.sort(worst[decision.kept])
 
@@ -231,6 +255,5 @@ def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float
     while low < high:  # more for one visitor is fair up to a point and never after
         middle = (low + high + 1) // 2
         low, high = (middle, high) if is_fair(middle) else (low, middle - 1)
-    cap = max(rows, low)
-    decision.hold(worst >= cap, "over_visitor_cap")
-    return cap
+    decision.cap = max(rows, low)
+    decision.hold(worst >= decision.cap, "over_visitor_cap")

@@ -8,17 +8,23 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Row, Select, exists, select
+from sqlalchemy import Select, Text, cast, exists, select, type_coerce
 from sqlalchemy.orm import Session, aliased
+from sqlalchemy.types import NullType
 
+from db.json_text import parsed
 from db.tables import FeedbackEvent, Generation, ModelVersion
-from feedback.trainable import EVENT_MAY_TRAIN, GENERATION_MAY_TRAIN, EventConsent, MadeConsent
-
-Flavour = Literal["lossless", "spreadsheet"]
-FLAVOURS: tuple[Flavour, ...] = ("lossless", "spreadsheet")
+from feedback.spec import Flavour
+from feedback.trainable import (
+    EVENT_MAY_TRAIN,
+    GENERATION_MAY_TRAIN,
+    EventConsent,
+    MadeConsent,
+    Permissions,
+)
 
 COLUMNS = (
     "event_id",
@@ -53,6 +59,11 @@ COLUMNS = (
     "finished_at",
 )
 
+# Where in a row of the question there is something to be made plain.
+MOMENTS = [2, *(COLUMNS.index(name) - 1 for name in COLUMNS[-4:])]
+ITEMS, STANDING = COLUMNS.index("items"), COLUMNS.index("standing")
+INPUTS, OPTIONS = COLUMNS.index("prompt"), COLUMNS.index("options") - 1
+
 PAGE = 500  # events fetched at a time
 CHUNK = 64 * 1024  # characters gathered before a chunk is handed on
 BOM = b"\xef\xbb\xbf"  # tells Excel that the file is UTF-8
@@ -69,6 +80,7 @@ def event_rows(
     *,
     visitor_id: int | None = None,
     training_only: bool = False,
+    permissions: Permissions | None = None,
     kind: str | None = None,
     version_id: int | None = None,
     since: datetime | None = None,
@@ -79,9 +91,9 @@ def event_rows(
     """Events by id as rows of COLUMNS, fetched in pages.
 
     visitor_id: only this visitor's. training_only: only what may be trained on, by the consent
-    on the event and on its generation and by the visitor's last answer. since, until: when it
-    was said, until excluded. after, before: ids, both excluded; whoever answers slowly can ask
-    for a page at a time in sessions of their own.
+    on the event and on its generation and by the visitor's last answer; whoever reads many hands
+    in the permissions instead. since, until: when it was said, until excluded. after, before: ids,
+    both excluded; whoever answers slowly can ask for a page at a time in sessions of their own.
     """
     query = question(before)
     if visitor_id is not None:
@@ -97,13 +109,21 @@ def event_rows(
     if until is not None:
         query = query.where(FeedbackEvent.created_at < until)
     while page := session.execute(query.where(FeedbackEvent.id > after).limit(PAGE)).all():
-        yield from map(flat, page)
-        after = page[-1].event_id
+        for row in page:
+            if permissions is None or may_leave(permissions, row):
+                yield flat(row)
+        after = page[-1][0]
+
+
+def may_leave(permissions: Permissions, row: Any) -> bool:
+    """Both the event and its generation may be trained on."""
+    visitor, consent, maker, made_consent = row[-4:]
+    return permissions.may_train(visitor, consent) and permissions.may_train(maker, made_consent)
 
 
 def question(before: int | None) -> Select[Any]:
     """The events up to an id, in order; what was said later has not been said yet."""
-    later = [
+    later: list[Any] = [
         Later.generation_id == FeedbackEvent.generation_id,
         Later.kind == FeedbackEvent.kind,
         # Plus 0 keeps SQLite from the index by visitor, who says much; little is said about one
@@ -111,36 +131,44 @@ def question(before: int | None) -> Select[Any]:
         Later.visitor_id + 0 == FeedbackEvent.visitor_id,
         Later.id > FeedbackEvent.id,
     ]
+    if before is not None:
+        later.append(Later.id < before)
+    standing = ~FeedbackEvent.retracted & ~exists().where(*later)
     query = (
         select(
-            FeedbackEvent.id.label("event_id"),
-            FeedbackEvent.key.label("event_key"),
-            FeedbackEvent.created_at,
+            FeedbackEvent.id,
+            FeedbackEvent.key,
+            moment(FeedbackEvent.created_at),
             FeedbackEvent.kind,
             FeedbackEvent.score,
             FeedbackEvent.text,
-            FeedbackEvent.items.label("event_items"),
+            cast(FeedbackEvent.items, Text),
             FeedbackEvent.retracted,
-            FeedbackEvent.visitor_id.label("visitor"),
+            standing,
+            FeedbackEvent.visitor_id,
             FeedbackEvent.consent_id,
-            EventConsent.train.label("consent_train"),
+            EventConsent.train,
             FeedbackEvent.generation_id,
             Generation.request_id,
             Generation.draft,
             Generation.task,
             Generation.model_version_id,
-            ModelVersion.name.label("model"),
-            ModelVersion.revision.label("model_revision"),
-            ModelVersion.weights_sha256.label("model_sha256"),
-            Generation.inputs,
-            Generation.output_text.label("output"),
-            Generation.options,
+            ModelVersion.name,
+            ModelVersion.revision,
+            ModelVersion.weights_sha256,
+            cast(Generation.inputs, Text),
+            Generation.output_text,
+            cast(Generation.options, Text),
             Generation.status,
             Generation.finish_reason,
-            Generation.queued_at,
-            Generation.started_at,
-            Generation.first_token_at,
-            Generation.finished_at,
+            moment(Generation.queued_at),
+            moment(Generation.started_at),
+            moment(Generation.first_token_at),
+            moment(Generation.finished_at),
+            FeedbackEvent.visitor_id.label("speaker"),
+            FeedbackEvent.consent_id.label("said_under"),
+            Generation.visitor_id.label("maker"),
+            Generation.consent_id.label("made_under"),
         )
         .join_from(FeedbackEvent, Generation, Generation.id == FeedbackEvent.generation_id)
         .join(ModelVersion, ModelVersion.id == Generation.model_version_id)
@@ -148,25 +176,40 @@ def question(before: int | None) -> Select[Any]:
         .join(MadeConsent, MadeConsent.id == Generation.consent_id)
         .order_by(FeedbackEvent.id)
     )
-    if before is not None:
-        later.append(Later.id < before)
-        query = query.where(FeedbackEvent.id < before)
-    return query.add_columns((~FeedbackEvent.retracted & ~exists().where(*later)).label("standing"))
+    return query if before is None else query.where(FeedbackEvent.id < before)
 
 
-def flat(row: Row[Any]) -> dict[str, Any]:
+def moment(column: Any) -> Any:
+    """A moment as the driver gives it, which is text on SQLite."""
+    return type_coerce(column, NullType())
+
+
+def flat(row: Any) -> dict[str, Any]:
     """The row in the order of COLUMNS: moments as text, inputs as either prompt or messages."""
-    values: dict[str, Any] = {name: plain(value) for name, value in row._mapping.items()}
-    values["items"] = values["event_items"]
-    values["standing"] = bool(values["standing"])
-    values["prompt"] = values["inputs"].get("prompt")
-    values["messages"] = values["inputs"].get("messages")
-    return {name: values[name] for name in COLUMNS}
+    values = list(row[: len(COLUMNS) - 1])  # inputs stand for two columns
+    for place in MOMENTS:
+        values[place] = in_utc(values[place])
+    values[ITEMS] = None if values[ITEMS] is None else parsed(values[ITEMS])
+    values[STANDING] = bool(values[STANDING])
+    inputs, values[OPTIONS] = parsed(values[INPUTS]), parsed(values[OPTIONS])
+    values[INPUTS : INPUTS + 1] = [inputs.get("prompt"), inputs.get("messages")]
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def in_utc(value: str | datetime | None) -> str | None:
+    """A moment as the driver gives it, in ISO 8601."""
+    if isinstance(value, str):  # as SQLite keeps it
+        return f"{value[:10]}T{value[11:]}+00:00"
+    return None if value is None else plain_moment(value)
 
 
 def plain(value: object) -> object:
     """Moments in ISO 8601, always with six digits of a second."""
-    return value.isoformat(timespec="microseconds") if isinstance(value, datetime) else value
+    return plain_moment(value) if isinstance(value, datetime) else value
+
+
+def plain_moment(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def csv_chunks(

@@ -5,392 +5,346 @@ and generation, and by their last answer. Nothing can switch that off.
 """
 
 import json
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
-import orjson
 import typer
-from alembic.script import ScriptDirectory
-from sqlalchemy import make_url, text
-from sqlalchemy.orm import Session
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from config import ROOT, Settings
-from db.engine import Database
-from db.ids import uuid7
+from config import Settings
 from db.media import MediaStore
-from feedback.dataset_folder import FilesBeside, FolderInUse, NewFile, new_folder
-from feedback.events_csv import COLUMNS as EVENT_COLUMNS
-from feedback.events_csv import Flavour, csv_chunks, encoded, event_rows
-from feedback.formats import captions, dpo, image_preferences, kohya, kto, sft, vae_pairs
-from feedback.formats.candidate import Candidate, HeldBack, Row
-from feedback.formats.pictures import Pictures
-from feedback.formats.shapes import Shape
-from feedback.formats.vae_samples import Samples
-from feedback.ledger import LISTED, MANIFEST, QUARANTINED, NoExport, enter
-from feedback.manifest import (
-    SHAPED,
-    FormatName,
+from feedback import watch
+from feedback.dataset import NothingToExport, Preview, export, job_in, preview
+from feedback.dataset_folder import FolderInUse
+from feedback.formats import FORMATS
+from feedback.formats.pictures import PictureGone
+from feedback.ledger import NoExport, VersionTaken, enter, next_version
+from feedback.plan import plan
+from feedback.ready import NotReady, ready_database
+from feedback.spec import (
+    EVENTS,
+    SHAPES,
+    Conflicts,
+    Files,
+    Flavour,
+    InvalidSpec,
+    Lint,
     Medium,
     Recipe,
-    Tally,
-    dataset_card,
-    describe,
-    is_parquet,
-    schema_revision,
+    Redact,
+    Redaction,
+    Review,
+    Selection,
+    Shape,
+    Spec,
+    Splits,
+    from_json,
 )
-from feedback.row_files import JsonLines, ParquetTable, RowFile
-from feedback.trainable import allowed_terms, count_events, count_votes
+
+WHICH, WHOSE, HOW, TOLD = "Which feedback", "What leaves", "How it is written", "Other"
+SHOWN = 300  # characters of a row in a preview
+
+PROBLEMS = (
+    NotReady,
+    NoExport,
+    FolderInUse,
+    NothingToExport,
+    PictureGone,
+    VersionTaken,
+    watch.Cancelled,
+)
 
 
-class Format(Protocol):
-    """What a module in feedback/formats offers."""
-
-    @property
-    def SCHEMA(self) -> dict[str, str]:
-        """What its trainer reads: column to type, in the spelling of Arrow."""
-
-    @property
-    def DATA(self) -> str:
-        """The file that holds the rows."""
-
-    def candidates(self, session: Session) -> Iterator[Candidate]: ...
-
-    def check(self, candidate: Candidate) -> str | None: ...
-
-    def row(self, candidate: Candidate, recipe: Recipe, pictures: Pictures) -> Row:
-        """The columns of the schema, and files; raises HeldBack."""
-
-
-FORMATS: dict[str, Format] = {
-    "sft": sft,
-    "dpo": dpo,
-    "kto": kto,
-    "captions": captions,
-    "image-preferences": image_preferences,
-    "kohya": kohya,
-    "vae-samples": Samples("pictures"),
-    "vae-pairs": vae_pairs,
-}
-# Where a row is from, under names that nobody else uses. Lists are words in one string, since
-# trainers hand columns that they do not know to code that may not expect lists.
-ORIGIN = {
-    "genloop_source": "string",
-    "genloop_generation_ids": "string",
-    "genloop_event_ids": "string",
-    "genloop_vote_ids": "string",
-}
-
-NAME_LIMIT = 200  # characters, as in the table
-
-Write = Callable[[bytes], object]
-
-
-class NothingToExport(ValueError):
-    """No feedback gives a row of this format."""
-
-
-def export(
-    database: Database,
-    folder: Path,
-    recipe: Recipe,
-    name: str = "",
-    *,
-    media: MediaStore | None = None,
-) -> dict[str, Any]:
-    """Write a dataset folder, enter it into the ledger, and return its manifest.
-
-    media: where pictures are kept; formats that hold pictures need it.
-    Raises FolderInUse, or NothingToExport; either way no folder is left.
-    """
-    name = (name or folder.name)[:NAME_LIMIT]
-    with snapshot(database) as session, new_folder(folder) as partial:
-        data, held, listed, card = (
-            NewFile(partial / each)
-            for each in (data_file(recipe), QUARANTINED, LISTED, "README.md")
-        )
-        beside = FilesBeside(partial, listed)
-        if recipe.trains:
-            tally = write_training_rows(session, recipe, Output(recipe, data, beside, held), media)
-        else:
-            tally = write_events(session, recipe, data.write)
-        if not tally.rows:
-            raise NothingToExport(nothing(session, recipe, tally))
-        card.write(dataset_card(recipe, data_file(recipe), name, tally).encode())
-        for file in (data, held, listed, card):
-            file.close()
-        beside.close()
-        manifest = {
-            "id": uuid7(),  # two exports of one second differ
-            "name": name,
-            **summary(session, recipe, tally),
-            **({"media": {"files": beside.files, "bytes": beside.bytes}} if beside.files else {}),
-            "files": {
-                file.path.name: {"bytes": file.bytes, "sha256": file.hash.hexdigest()}
-                for file in (data, held, listed, card)
-                if file.bytes
-            },
-        }
-        last = NewFile(partial / MANIFEST)  # its existence means that all the rest is there
-        last.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode() + b"\n")
-        last.close()
-    enter(database, folder)
-    return manifest
-
-
-def count(database: Database, recipe: Recipe, *, media: MediaStore | None = None) -> dict[str, Any]:
-    """What the manifest would say, without writing anything."""
-    with snapshot(database) as session:
-        if recipe.trains:
-            tally = write_training_rows(session, recipe, Output(recipe), media)
-        else:
-            tally = write_events(session, recipe, discard)
-        return summary(session, recipe, tally)
-
-
-def discard(_data: bytes) -> None:
-    pass
-
-
-def format_of(recipe: Recipe) -> Format:
-    return Samples(recipe.medium) if recipe.format == "vae-samples" else FORMATS[recipe.format]
-
-
-def data_file(recipe: Recipe) -> str:
-    """The name of the file that holds the rows."""
-    return format_of(recipe).DATA if recipe.trains else recipe.events_file
-
-
-def summary(session: Session, recipe: Recipe, tally: Tally) -> dict[str, Any]:
-    """What its trainer reads are the columns; of events it is all of them."""
-    columns = tuple(format_of(recipe).SCHEMA) if recipe.trains else EVENT_COLUMNS
-    return describe(session, recipe, tally, data_file(recipe), columns)
-
-
-@contextmanager
-def snapshot(database: Database) -> Iterator[Session]:
-    """A session whose questions are all answered as of one moment, however long they take."""
-    with database.read() as session:
-        if not database.is_sqlite:  # which always reads a snapshot, and has no time limits
-            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            session.execute(text("SET LOCAL statement_timeout = 0"))
-            session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        yield session
-
-
-class Output:
-    """Where training rows go, with the files beside them and what is held back.
-
-    Without files everything is only tried, for a dry run.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        data: NewFile | None = None,
-        beside: FilesBeside | None = None,
-        held: NewFile | None = None,
-    ) -> None:
-        form = format_of(recipe)
-        self.rows: RowFile = JsonLines(data)
-        if is_parquet(form.DATA):
-            self.rows = ParquetTable(form.SCHEMA | ORIGIN, data)
-        self.beside = beside
-        self.held = held
-
-    def keep(self, row: Row, origin: dict[str, str]) -> None:
-        """Write a row with its files, or raise HeldBack and write neither."""
-        self.rows.add(row.columns | origin)
-        if self.beside is not None:
-            for name, content in row.files.items():
-                self.beside.add(name, content)
-
-    def hold(self, candidate: Candidate, reason: str) -> None:
-        if self.held is not None:
-            self.held.write(quarantined_row(candidate, reason))
-
-
-def write_training_rows(
-    session: Session, recipe: Recipe, output: Output, media: MediaStore | None
-) -> Tally:
-    """Write the rows in their order, and those that are held back apart; keep count."""
-    form, pictures, tally = format_of(recipe), Pictures(media), Tally()
-    for candidate in form.candidates(session):
-        try:
-            reason = form.check(candidate)
-            if reason is not None:
-                raise HeldBack(reason)
-            output.keep(form.row(candidate, recipe, pictures), origin(candidate))
-        except HeldBack as problem:
-            [reason] = problem.args
-            tally.quarantined[reason] += 1
-            output.hold(candidate, reason)
-            continue
-        tally.rows += 1
-        tally.sources[candidate.source] += 1
-        if candidate.label is not None:
-            tally.labels[str(candidate.label).lower()] += 1
-        tally.versions.update({judged.version.id for judged in candidate.made})
-        tally.terms.update(judged.terms for judged in candidate.made)
-        tally.terms.update(event.terms for event in candidate.events)
-    output.rows.close()
-    return tally
-
-
-def origin(candidate: Candidate) -> dict[str, str]:
-    events, votes = ids(candidate)
-    return {
-        "genloop_source": candidate.source,
-        "genloop_generation_ids": " ".join(judged.id for judged in candidate.made),
-        "genloop_event_ids": " ".join(map(str, events)),
-        "genloop_vote_ids": " ".join(map(str, votes)),
-    }
-
-
-def ids(candidate: Candidate) -> tuple[list[int], list[int]]:
-    """The events and the votes that a row rests on."""
-    said = candidate.events
-    return (
-        [event.id for event in said if event.kind != "vote"],
-        [event.id for event in said if event.kind == "vote"],
-    )
-
-
-def quarantined_row(candidate: Candidate, reason: str) -> bytes:
-    """Why, and where to look; no texts, since these may be the reason."""
-    events, votes = ids(candidate)
-    row = {
-        "reason": reason,
-        "source": candidate.source,
-        "generation_ids": [judged.id for judged in candidate.made],
-        "event_ids": events,
-        "vote_ids": votes,
-    }
-    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def write_events(session: Session, recipe: Recipe, write: Write) -> Tally:
-    tally = Tally(terms=allowed_terms(session))
-    rows = counted(event_rows(session, training_only=True), tally)
-    if recipe.format == "csv":
-        chunks = csv_chunks(rows, recipe.flavour, recipe.bom)
-    else:
-        chunks = (encoded(json.dumps(row, ensure_ascii=False) + "\n") for row in rows)
-    for chunk in chunks:
-        write(chunk)
-    return tally
-
-
-def counted(rows: Iterator[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        tally.rows += 1
-        tally.sources[row["kind"]] += 1
-        tally.versions[row["model_version_id"]] += 1
-        yield row
-
-
-def nothing(session: Session, recipe: Recipe, tally: Tally) -> str:
-    every, allowed = count_events(session)
-    votes, votes_allowed = count_votes(session)
-    said = f", of {votes} votes {votes_allowed}" if votes else ""
-    held = "".join(f"; {number} held back: {why}" for why, number in tally.quarantined.items())
-    return (
-        f"there is nothing to export as {recipe.format}: of {every} feedback events {allowed} may "
-        f"be used for training{said}, and none of them gives a row{held}"
-    )
-
-
-class NotReady(RuntimeError):
-    """The database is missing, or not at this version's schema."""
-
-
-@contextmanager
-def ready_database(url: str) -> Iterator[Database]:
-    """The database at the URL, when it is there and up to date; raises NotReady."""
-    parts = make_url(url)
-    if parts.get_backend_name() == "sqlite" and not Path(parts.database or "").is_file():
-        raise NotReady(f"there is no database at {parts.database}")
-    database = Database(url)
-    try:
-        with database.read() as session:
-            at, wanted = schema_revision(session), newest_revision()
-        if at != wanted:
-            raise NotReady(
-                f"the database is at schema {at}, this version of GenLoop needs {wanted}: run "
-                "python -m db.migrate, or the version of GenLoop that made the database"
-            )
-        yield database
-    finally:
-        database.close()
-
-
-def newest_revision() -> str | None:
-    """The migration that this version of GenLoop was written for."""
-    return ScriptDirectory(str(ROOT / "db" / "migrations")).get_current_head()
+def option(help: str, *names: str, panel: str = WHICH) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel)
 
 
 def main(
-    format: Annotated[FormatName | None, typer.Option(help="What the rows are for.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder to make.")] = None,
-    shape: Annotated[
-        Shape, typer.Option(help="Of sft, dpo and kto: plain text, or turns of a chat.")
-    ] = "standard",
-    medium: Annotated[
-        Medium, typer.Option(help="Of vae-samples: which of the samples.")
-    ] = "pictures",
-    name: Annotated[str, typer.Option(help="Name in the ledger; else the folder's.")] = "",
-    flavour: Annotated[
-        Flavour,
-        typer.Option("--for", help="Of csv: exact cells, or none that a spreadsheet calculates."),
-    ] = "lossless",
-    bom: Annotated[bool, typer.Option("--bom", help="Of csv: tell Excel it is UTF-8.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and write nothing.")] = False,
-    register: Annotated[
-        Path | None,
-        typer.Option(help="Enter the finished export of this folder into the ledger, and no more."),
+    format: Annotated[
+        list[str] | None,
+        option(f"{', '.join((*FORMATS, EVENTS))}; several, or FORMAT:SHAPE.", panel=HOW),
     ] = None,
+    out: Annotated[Path | None, option("The folder to make.", panel=HOW)] = None,
+    name: Annotated[str, option("Name in the ledger; else the folder's.", panel=HOW)] = "",
+    shape: Annotated[Shape, option("Whose spelling texts have.", panel=HOW)] = "standard",
+    medium: Annotated[Medium, option("Of vae-samples.", panel=HOW)] = "pictures",
+    files: Annotated[Files, option("The kind of file.", panel=HOW)] = "auto",
+    flavour: Annotated[
+        Flavour, option("Of events as CSV: for exact cells, or spreadsheets.", "--for", panel=HOW)
+    ] = "lossless",
+    bom: Annotated[bool, option("Of events as CSV: say UTF-8 to Excel.", "--bom", panel=HOW)] = (
+        False
+    ),
+    shard_mb: Annotated[int, option("A file begins anew after so many MB.", panel=HOW)] = 500,
+    license: Annotated[str, option("Of the dataset, for its card.", panel=HOW)] = "other",
+    since: Annotated[datetime | None, option("Said at this moment (UTC) or later.")] = None,
+    until: Annotated[datetime | None, option("Said before this moment (UTC).")] = None,
+    version: Annotated[list[int] | None, option("Made by this model version (its id).")] = None,
+    language: Annotated[list[str] | None, option("Language of the prompt: zh, en, …")] = None,
+    source: Annotated[list[str] | None, option("Rule: liked, edited, choice, …")] = None,
+    stars: Annotated[list[int] | None, option("Stars that count.")] = None,
+    reason: Annotated[list[str] | None, option("Its visitor named this reason.")] = None,
+    without_reason: Annotated[list[str] | None, option("Its visitor named no such reason.")] = None,
+    topic: Annotated[list[str] | None, option("Words in the prompt.")] = None,
+    without_topic: Annotated[list[str] | None, option("Words not in the prompt.")] = None,
+    exclude_visitor: Annotated[list[int] | None, option("Nothing of this visitor.")] = None,
+    review: Annotated[Review, option("What the owner's review must say.")] = "not_rejected",
+    raters: Annotated[int, option("At least so many visitors judged the same.")] = 1,
+    agreement: Annotated[float, option("At least this part of them agrees.")] = 0.0,
+    conflicts: Annotated[Conflicts, option("Where visitors disagree.")] = "majority",
+    near_duplicates: Annotated[
+        float | None, option("Rows that are this similar are one, such as 0.85.")
+    ] = None,
+    least_edit: Annotated[float, option("What part an edit has to change.")] = 0.01,
+    cap_rows: Annotated[int, option("Rows of one visitor; 0: any number.")] = 20,
+    cap_share: Annotated[float, option("Or this part of all rows, if more.")] = 0.01,
+    test: Annotated[float, option("Part for testing.", panel=WHOSE)] = 0.1,
+    validation: Annotated[float, option("Part for validation.", panel=WHOSE)] = 0.0,
+    redact: Annotated[Redact, option("What happens to personal data.", panel=WHOSE)] = "auto",
+    redact_kind: Annotated[list[str] | None, option("Only this kind of it.", panel=WHOSE)] = None,
+    edits: Annotated[str, option("The config that uses edits.", panel=WHOSE)] = "",
+    reuse: Annotated[
+        bool, option("Let an event stand behind rows of several configs.", panel=WHOSE)
+    ] = False,
+    tokenizer: Annotated[
+        str, option("Folder of a tokenizer that counts tokens; '' for none.", panel=WHOSE)
+    ] = "auto",
+    max_tokens: Annotated[int | None, option("Of prompt and answer.", panel=WHOSE)] = None,
+    lint: Annotated[
+        bool, option("Open it with the libraries that will read it.", panel=WHOSE)
+    ] = True,
+    spec: Annotated[
+        Path | None, option("What is asked for, in a file instead of options.", panel=TOLD)
+    ] = None,
+    dry_run: Annotated[
+        bool, option("Count, show ten rows, and write nothing.", "--dry-run", panel=TOLD)
+    ] = False,
+    resume: Annotated[
+        bool,
+        option("Make what was being made at --out when it was killed.", "--resume", panel=TOLD),
+    ] = False,
+    register: Annotated[
+        Path | None, option("Enter this finished export into the ledger.", panel=TOLD)
+    ] = None,
+    quiet: Annotated[bool, option("No progress bar.", "--quiet", panel=TOLD)] = False,
 ) -> None:
     """Make a dataset of the feedback that may be used for training.
 
-    Exit codes: 0 done, 1 nothing was written, 2 the options make no sense.
+    Exit codes: 0 done, 1 nothing was written, 2 the options make no sense, 130 interrupted.
     """
-    if register is None and (format is None or (out is None and not dry_run)):
-        raise typer.BadParameter("give --format and --out")
-    recipe = Recipe(format or "jsonl", shape, medium, flavour, bom)
-    if recipe.format != "csv" and (bom or flavour == "spreadsheet"):
-        raise typer.BadParameter("--for and --bom are for --format csv")
-    if recipe.format not in SHAPED and shape == "conversational":
-        raise typer.BadParameter("--shape is for sft, dpo and kto")
-    if recipe.format != "vae-samples" and medium != "pictures":
-        raise typer.BadParameter("--medium is for vae-samples")
     settings = Settings()
     media = MediaStore(settings.data_dir / "media")
     try:
-        with ready_database(settings.database) as database:
-            if register is not None:
+        if register is not None:
+            with ready_database(settings.database) as database:
                 print(f"Entered as export {enter(database, register)}.")
-            elif dry_run or out is None:
-                report(count(database, recipe, media=media), "Would write")
-            else:
-                report(export(database, out, recipe, name, media=media), "Wrote")
-    except (NotReady, NoExport, FolderInUse, NothingToExport) as problem:
-        typer.echo(f"{problem}.", err=True)
-        raise typer.Exit(1) from problem
+            return
+        if resume:
+            name, wanted = interrupted(out)
+        else:
+            wanted = (
+                read_spec(spec)
+                if spec is not None
+                else Spec(
+                    recipes(format or [], shape, medium, flavour, bom),
+                    Selection(
+                        in_utc(since),
+                        in_utc(until),
+                        tuple(version or ()),
+                        tuple(language or ()),
+                        tuple(source or ()),
+                        tuple(stars or ()),
+                        tuple(reason or ()),
+                        tuple(without_reason or ()),
+                        tuple(topic or ()),
+                        tuple(without_topic or ()),
+                        tuple(exclude_visitor or ()),
+                        review,
+                        raters,
+                        agreement,
+                        conflicts,
+                        near_duplicates,
+                        least_edit,
+                        cap_rows or None,
+                        cap_share,
+                    ),
+                    Splits(test, validation),
+                    Redaction(redact, tuple(redact_kind or ())),
+                    Lint(lint, tokenizer, max_tokens),
+                    files,
+                    shard_mb,
+                    "allow" if reuse else "forbid",
+                    edits,
+                    license,
+                )
+            )
+        plan(wanted)
+    except (InvalidSpec, ValidationError) as problem:
+        raise typer.BadParameter(sentence(problem)) from problem
+    except NoExport as problem:
+        raise failed(problem) from problem
+    try:
+        with ready_database(settings.database) as database, progress(quiet) as report:
+            if dry_run:
+                show(preview(database, wanted, media=media, report=report))
+                return
+            if out is None:
+                name = name or "-".join(recipe.config for recipe in wanted.configs)
+                with database.read() as session:
+                    version_now = next_version(session, name)
+                out = settings.data_dir / "exports" / f"{name}@{version_now}"
+            manifest = export(database, wanted, out, name=name, media=media, report=report)
+    except PROBLEMS as problem:
+        raise failed(problem) from problem
+    for left in leftovers(out):
+        shutil.rmtree(left)
+    told(manifest, "Wrote")
+    print(f"It is {manifest['name']}@{manifest['version']} in {out}.")
 
 
-def report(manifest: dict[str, Any], verb: str) -> None:
+def failed(problem: Exception) -> typer.Exit:
+    typer.echo(f"{problem}.", err=True)
+    return typer.Exit(1)
+
+
+def sentence(problem: InvalidSpec | ValidationError) -> str:
+    if isinstance(problem, InvalidSpec):
+        return str(problem)
+    first = problem.errors()[0]
+    return str(first["msg"]).removeprefix("Value error, ")
+
+
+def recipes(
+    formats: list[str], shape: Shape, medium: Medium, flavour: Flavour, bom: bool
+) -> tuple[Recipe, ...]:
+    """The configs that are named as FORMAT or FORMAT:SHAPE."""
+    if not formats:
+        raise InvalidSpec("give --format and --out")
+    found = []
+    for one in formats:
+        format, _, own = one.partition(":")
+        if own and own not in SHAPES:
+            raise InvalidSpec(f"there is no shape {own}: {', '.join(SHAPES)}")
+        shaped = format in FORMATS and bool(FORMATS[format].shapes)
+        mine = next((each for each in SHAPES if each == own), shape if shaped or own else None)
+        if mine is None and shape != "standard" and len(formats) == 1:
+            raise InvalidSpec(f"{format} has no shapes")
+        found.append(
+            Recipe(
+                format,
+                mine or "standard",
+                medium if format == "vae-samples" or len(formats) == 1 else "pictures",
+                flavour if format == EVENTS or len(formats) == 1 else "lossless",
+                bom and (format == EVENTS or len(formats) == 1),
+            )
+        )
+    return tuple(found)
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+def read_spec(path: Path) -> Spec:
+    """The spec in a file: as written, or the one of a manifest; raises InvalidSpec."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as problem:
+        raise InvalidSpec(f"{path} cannot be read as JSON") from problem
+    return from_json(content.get("spec", content) if isinstance(content, dict) else content)
+
+
+def leftovers(out: Path) -> list[Path]:
+    """What exports to that place left when they were killed."""
+    return sorted(out.parent.glob(f".{out.name}.*.partial"))
+
+
+def interrupted(out: Path | None) -> tuple[str, Spec]:
+    """The name and the spec of what was being made there; raises NoExport."""
+    if out is None:
+        raise InvalidSpec("give --out with --resume")
+    for left in reversed(leftovers(out)):
+        try:
+            return job_in(left)
+        except FileNotFoundError:
+            continue
+    raise NoExport(f"no export to {out} was interrupted")
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[watch.Report]:
+    """A bar with rows and the time left, where somebody looks."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield watch.nobody
+        return
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rows"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+        stage = ""
+
+        def report(now: watch.Progress) -> None:
+            nonlocal stage
+            said = f"{now.stage} {now.config}".strip()
+            if said != stage:
+                stage = said
+                bar.reset(task, total=now.total, description=said)
+            bar.update(task, completed=now.done)
+
+        yield report
+
+
+def show(found: Preview) -> None:
+    """The counts, and some rows of each config."""
+    for name, rows in found.rows.items():
+        for row in rows:
+            line = json.dumps(row, ensure_ascii=False, default=str)
+            print(f"{name}: {line if len(line) <= SHOWN else line[:SHOWN] + '…'}")
+    for sample in found.personal_data:
+        print(f"{sample.kind}: …{sample.before}»{sample.found}«{sample.behind}…")
+    told(found.summary, "Would write")
+
+
+def told(manifest: dict[str, Any], verb: str) -> None:
     """Tell the owner what is in the dataset, and what to mind."""
-    print(f"{verb} {manifest['rows']} rows: {listed(manifest['rows_by_source'])}.")
-    if manifest["quarantined"]:
-        held = listed(manifest["quarantined_by_reason"])
-        print(f"Held back {manifest['quarantined']}: {held}.")
-    for warning in manifest["warnings"]:
+    for config in manifest["configs"]:
+        by = config["rows_by_source"]
+        print(f"{verb} {config['rows']} rows of {config['name']}: {listed(by)}.")
+        if config["quarantined"]:
+            held = listed(config["quarantined_by_reason"])
+            print(f"Held back {config['quarantined']}: {held}.")
+        for warning in config["warnings"]:
+            typer.echo(f"Warning: {warning}.", err=True)
+    for warning in manifest["splits"].get("warnings", ()):
         typer.echo(f"Warning: {warning}.", err=True)
 
 
 def listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in counts.items())
+    return ", ".join(f"{number} {name}" for name, number in counts.items()) or "none"
 
 
 if __name__ == "__main__":

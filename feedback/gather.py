@@ -83,9 +83,7 @@ def remember_opinion(
         )
 
 
-def add(
-    found: Gathered, config: Config, form: Format, candidate: Candidate, tools: Tools
-) -> None:
+def add(found: Gathered, config: Config, form: Format, candidate: Candidate, tools: Tools) -> None:
     row = len(found)
     personal = tools.redactor.redact(candidate)
     try:
@@ -134,9 +132,9 @@ def finish(
     if personal and config.redact == "drop_row":
         raise HeldBack("personal_data")
     row = form.row(candidate, config.recipe, tools.pictures)
-    if form.task == "text" and tools.lengths is not None:
-        if tools.lengths.too_long(candidate.inputs, candidate.texts):
-            raise HeldBack("too_long")
+    counts = tools.lengths if form.task == "text" else None
+    if counts is not None and counts.too_long(candidate.inputs, candidate.texts):
+        raise HeldBack("too_long")
     return encoded(config, row, origin(candidate))
 
 
@@ -220,9 +218,7 @@ def characters(candidate: Candidate) -> int:
     return asked + sum(map(len, candidate.texts.values()))
 
 
-def tie(
-    found: Gathered, form: Format, row: int, candidate: Candidate, prompt: bytes
-) -> None:
+def tie(found: Gathered, form: Format, row: int, candidate: Candidate, prompt: bytes) -> None:
     """Remember the conversation that a row is a turn of, and its prompt once, for its likes."""
     messages = candidate.inputs.get("messages")
     if isinstance(messages, list):
@@ -231,4 +227,3 @@ def tie(
         found.ties.add(row, key(opening))
     if form.task != "vae":
         found.prompts.add(prompt, prompt_text(candidate.inputs))
-

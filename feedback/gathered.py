@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BUFFER = 1 << 18  # bytes that wait before they are written
+CHUNK = 1 << 16  # numbers that are made Python's own at once
 
 KEY = (np.uint64, (2,))  # 16 bytes, by which things are found to be the same
 
@@ -53,6 +54,12 @@ OPINIONS = np.dtype(
 TIES = np.dtype([("row", np.uint32), ("key", *KEY)])
 
 CODE = {"uint8": "B", "int8": "b", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f"}
+
+
+def flowing(values: NDArray[Any]) -> Iterator[Any]:
+    """The values as Python's own, of which there are never many."""
+    for start in range(0, len(values), CHUNK):
+        yield from values[start : start + CHUNK].tolist()
 
 
 class Table:
@@ -137,7 +144,7 @@ class Prompts:
     def read(self) -> Iterator[tuple[bytes, str]]:
         records = self.keys.read()
         keys = (record.tobytes() for record in records["prompt"])
-        texts = self.texts.pieces(map(int, records["size"]))
+        texts = self.texts.pieces(flowing(records["size"]))
         for prompt, text in zip(keys, texts, strict=True):
             yield prompt, text.decode("utf-8", "surrogatepass")
 
@@ -159,6 +166,13 @@ class Gathered:
 
     def __len__(self) -> int:
         return self.facts.length
+
+    def payload(self) -> Iterator[tuple[bytes, bytes]]:
+        """Each row, and where the bytes are that it wants."""
+        facts = self.facts.read()
+        sizes = zip(flowing(facts["size"]), flowing(facts["pictures"]), strict=True)
+        pieces = self.rows.pieces(length for pair in sizes for length in pair)
+        return zip(pieces, pieces, strict=True)
 
     def source_code(self, source: str) -> int:
         if source not in self.sources:

@@ -21,48 +21,83 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from db.engine import Database
+from db.json_text import parsed
 from db.tables import Export, ExportRow
+from feedback.watch import Watch
 
 MANIFEST = "manifest.json"
 QUARANTINED = "quarantine.jsonl"
 LISTED = "files.jsonl"  # what lies in subfolders
+ASSIGNED = "assignments.jsonl"  # the side of every key, for exports that go on from this one
 
 # Rows in one transaction: visitors' own writes wait for it.
 BATCH = 2_000
+
+NAMES = ("genloop_event_ids", "genloop_vote_ids", "genloop_row_sha256")
+
+Behind = tuple[list[int], str]  # the events behind a row, and its SHA-256
 
 
 class NoExport(ValueError):
     """The folder holds no finished export."""
 
 
-def enter(database: Database, folder: Path) -> int:
-    """Enter the export in the folder, or complete its entry; the export's id."""
-    try:
-        content = (folder / MANIFEST).read_bytes()
-    except FileNotFoundError:
-        raise NoExport(f"{folder} holds no finished export: there is no {MANIFEST}") from None
-    manifest = json.loads(content)
+class VersionTaken(ValueError):
+    """Another export has entered the ledger under the same name and version."""
+
+
+def next_version(session: Session, name: str) -> int:
+    """The version that an export of that name will be."""
+    last = session.scalar(select(func.max(Export.version)).where(Export.name == name))
+    return (last or 0) + 1
+
+
+def enter(database: Database, folder: Path, watch: Watch | None = None) -> int:
+    """Enter the export in the folder, or complete its entry; the export's id.
+
+    Raises NoExport or VersionTaken.
+    """
+    watch = watch or Watch()
+    content, manifest = read_manifest(folder)
     sha256 = hashlib.sha256(content).hexdigest()
-    export_id = database.write(lambda session: enter_export(session, manifest, sha256))
+    place = str(folder.resolve())
+    export_id = database.write(lambda session: enter_export(session, manifest, sha256, place))
     entries = ledger_rows(folder, manifest)
     while batch := list(islice(entries, BATCH)):
         database.write(partial(enter_rows, export_id=export_id, entries=batch))
+        watch.step(len(batch))
     return export_id
 
 
-def enter_export(session: Session, manifest: dict[str, Any], sha256: str) -> int:
+def read_manifest(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """The manifest as it stands in the file, and what it says; raises NoExport."""
+    try:
+        content = (folder / MANIFEST).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoExport(f"{folder} holds no finished export: there is no {MANIFEST}") from None
+    return content, json.loads(content)
+
+
+def enter_export(session: Session, manifest: dict[str, Any], sha256: str, folder: str) -> int:
     """The id of the export, of which no row is entered yet."""
-    known = session.scalar(select(Export.id).where(Export.manifest_sha256 == sha256))
+    known = session.scalar(select(Export).where(Export.manifest_sha256 == sha256))
     if known is not None:
-        session.execute(delete(ExportRow).where(ExportRow.export_id == known))
-        return known
-    last = session.scalar(select(func.max(Export.version)).where(Export.name == manifest["name"]))
+        known.folder = folder
+        session.execute(delete(ExportRow).where(ExportRow.export_id == known.id))
+        return known.id
+    name, version = manifest["name"], manifest["version"]
+    taken = select(Export.id).where(Export.name == name, Export.version == version)
+    if session.scalar(taken) is not None:
+        raise VersionTaken(f"there is another {name}@{version} already")
+    formats = [config["format"] for config in manifest["configs"]]
     export = Export(
-        name=manifest["name"],
-        version=(last or 0) + 1,
-        format=manifest["format"],
+        name=name,
+        version=version,
+        format=formats[0] if len(formats) == 1 else "several",
         manifest_sha256=sha256,
         rows=manifest["rows"],
+        folder=folder,
+        manifest=manifest,
     )
     session.add(export)
     session.flush()
@@ -70,23 +105,36 @@ def enter_export(session: Session, manifest: dict[str, Any], sha256: str) -> int
 
 
 def enter_rows(session: Session, *, export_id: int, entries: list[dict[str, Any]]) -> None:
-    session.execute(insert(ExportRow), [{"export_id": export_id, **entry} for entry in entries])
+    rows = [{"export_id": export_id, **entry} for entry in entries]
+    session.connection().execute(insert(ExportRow), rows)
 
 
 def ledger_rows(folder: Path, manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One entry for each event of each row; quarantined rows are counted on behind the others."""
-    for number, (events, row) in enumerate(data_rows(folder / manifest["data"])):
-        sha256 = hashlib.sha256(row).hexdigest()
+    number = 0
+    for config, split, path in data_files(manifest):
+        for events, sha256 in data_rows(folder / path, config):
+            for event in events:
+                yield entry(number, event, config["name"], row_sha256=sha256, split=split)
+            number += 1
+    for name, events, reason in held_rows(folder / QUARANTINED):
         for event in events:
-            yield entry(number, event, row_sha256=sha256, split=manifest["split"])
-    for number, (events, reason) in enumerate(held_rows(folder / QUARANTINED), manifest["rows"]):
-        for event in events:
-            yield entry(number, event, quarantine_reason=reason)
+            yield entry(number, event, name, quarantine_reason=reason)
+        number += 1
+
+
+def data_files(manifest: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """The files with rows, in the order in which these are numbered: config, split and path."""
+    for config in manifest["configs"]:
+        for split, files in config["splits"].items():
+            for file in files:
+                yield config, split, file["path"]
 
 
 def entry(
     row: int,
     event: int,
+    config: str,
     *,
     split: str | None = None,
     row_sha256: str | None = None,
@@ -95,65 +143,78 @@ def entry(
     return {
         "row": row,
         "event_id": event,
+        "config": config,
         "split": split,
         "row_sha256": row_sha256,
         "quarantine_reason": quarantine_reason,
     }
 
 
-def data_rows(path: Path) -> Iterator[tuple[list[int], bytes]]:
-    """The events behind each row of a dataset, and the bytes of the row."""
-    return READERS[path.suffix](path)
+def data_rows(path: Path, config: dict[str, Any]) -> Iterator[Behind]:
+    """The events behind each row of a file, and what the row is known by.
+
+    That is the SHA-256 in the row; of a plain event it is that of its line or cells.
+    """
+    if config["shape"] == "openai":  # whose rows say nothing of themselves
+        path = path.with_name(path.name.replace(".", ".origin.", 1))
+    plain = config["format"] == "events"
+    return READERS[path.suffix](path, plain)
 
 
-def held_rows(path: Path) -> Iterator[tuple[list[int], str]]:
-    """The events behind each row that was held back, and the reason."""
+def held_rows(path: Path) -> Iterator[tuple[str, list[int], str]]:
+    """The config, the events behind each row that was held back, and the reason."""
     if path.exists():
         with path.open("rb") as file:
             for line in file:
-                row = json.loads(line)
-                yield numbers(row["event_ids"], row["vote_ids"]), row["reason"]
+                row = orjson.loads(line)
+                yield row["config"], numbers(row["event_ids"], row["vote_ids"]), row["reason"]
 
 
-def jsonl_rows(path: Path) -> Iterator[tuple[list[int], bytes]]:
+def jsonl_rows(path: Path, plain: bool) -> Iterator[Behind]:
     with path.open("rb") as file:
         for line in file:
-            row = json.loads(line)
-            yield [row["event_id"]] if "event_id" in row else named(row), line
+            if plain:
+                yield [parsed(line.decode())["event_id"]], hashlib.sha256(line).hexdigest()
+            else:
+                yield named(orjson.loads(line))
 
 
-def parquet_rows(path: Path) -> Iterator[tuple[list[int], bytes]]:
-    """A row as JSON (UTF-8, no spaces), with the SHA-256 of pictures in place of these."""
+def parquet_rows(path: Path, plain: bool) -> Iterator[Behind]:
+    """Of a plain event the JSON of its cells counts."""
     from pyarrow.parquet import ParquetFile  # takes its time, and no other export needs it
 
     with ParquetFile(path, pre_buffer=False) as file:  # which would keep all that was read
-        for batch in file.iter_batches(batch_size=64, use_threads=False):
+        columns = None if plain else list(NAMES)
+        for batch in file.iter_batches(batch_size=512, use_threads=False, columns=columns):
             for row in batch.to_pylist():
-                yield named(row), orjson.dumps(row, default=sha256_of)
+                if plain:
+                    yield [row["event_id"]], hashlib.sha256(orjson.dumps(row)).hexdigest()
+                else:
+                    yield named(row)
 
 
-def sha256_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def csv_rows(path: Path, plain: bool) -> Iterator[Behind]:
+    csv.field_size_limit(1 << 30)  # a prompt with its messages is longer than the usual limit
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        head = next(rows)
+        for row in rows:
+            if plain:
+                buffer = io.StringIO(newline="")
+                csv.writer(buffer).writerow(row)
+                yield [int(row[0])], hashlib.sha256(buffer.getvalue().encode()).hexdigest()
+            else:
+                yield named(dict(zip(head, row, strict=True)))
 
 
-def named(row: dict[str, Any]) -> list[int]:
+def named(row: dict[str, Any]) -> Behind:
     """The events and votes that a row for a trainer names."""
-    return numbers(row["genloop_event_ids"].split(), row["genloop_vote_ids"].split())
+    events, votes, sha256 = (row[name] for name in NAMES)
+    return numbers(events.split(), votes.split()), sha256
 
 
 def numbers(events: Iterable[str | int], votes: Iterable[str | int]) -> list[int]:
     return [*map(int, events), *(-int(vote) for vote in votes)]
-
-
-def csv_rows(path: Path) -> Iterator[tuple[list[int], bytes]]:
-    csv.field_size_limit(1 << 30)  # a prompt with its messages is longer than the usual limit
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file)
-        next(rows)
-        for row in rows:
-            buffer = io.StringIO(newline="")
-            csv.writer(buffer).writerow(row)
-            yield [int(row[0])], buffer.getvalue().encode()
 
 
 READERS = {".jsonl": jsonl_rows, ".parquet": parquet_rows, ".csv": csv_rows}

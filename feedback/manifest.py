@@ -1,42 +1,24 @@
 """What a dataset folder says about itself: what was asked for, what came, where from."""
 
-import json
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from config import ROOT
-from db.tables import FeedbackEvent, ModelVersion, Vote, now
-from feedback.events_csv import Flavour
-from feedback.formats.shapes import Shape
+from db.tables import Consent, ModelVersion, now
+from feedback.dataset_folder import FilesBeside, NewFile
+from feedback.plan import Config
+from feedback.spec import Spec, as_json
 from feedback.trainable import Terms, count_events, count_votes
 
-FormatName = Literal[
-    "sft",
-    "dpo",
-    "kto",
-    "captions",
-    "image-preferences",
-    "kohya",
-    "vae-samples",
-    "vae-pairs",
-    "csv",
-    "jsonl",
-]
-EVENTS = ("csv", "jsonl")  # the formats that hold events; all others are for trainers
-SHAPED = ("sft", "dpo", "kto")
-Medium = Literal["pictures", "vectors", "sentences"]
-# What learns from both labels or not at all, by format.
-LABELLED = {"kto": "KTO", "vae-samples": "a preference model"}
-LATENT = ("vae-samples", "vae-pairs")
-MEDIA: tuple[Medium, ...] = ("pictures", "vectors", "sentences")
+MANIFEST_VERSION = 2
 
 CONSENT_RULE = (
     "train is true in the consent given with the generation and with every event and vote used, "
@@ -44,97 +26,75 @@ CONSENT_RULE = (
 )
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What dataset is asked for."""
-
-    format: FormatName
-    shape: Shape = "standard"  # of SHAPED
-    medium: Medium = "pictures"  # of vae-samples
-    flavour: Flavour = "lossless"  # of csv
-    bom: bool = False  # of csv
-
-    @property
-    def trains(self) -> bool:
-        """Rows for a trainer, not plain events."""
-        return self.format not in EVENTS
-
-    @property
-    def events_file(self) -> str:
-        """The file that holds plain events; its name says when it is not the plain truth."""
-        if self.format == "jsonl":
-            return "feedback.jsonl"
-        return "feedback.csv" if self.flavour == "lossless" else "feedback-for-spreadsheets.csv"
-
-    @property
-    def filters(self) -> dict[str, Any]:
-        """The part of the recipe that concerns its format."""
-        if self.format == "csv":
-            return {"flavour": self.flavour, "bom": self.bom}
-        if self.format == "vae-samples":
-            return {"medium": self.medium}
-        return {"shape": self.shape} if self.format in SHAPED else {}
-
-
-@dataclass
-class Tally:
-    """What has been counted so far."""
-
-    rows: int = 0
-    sources: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)
-    quarantined: Counter[str] = field(default_factory=Counter)
-    versions: Counter[int] = field(default_factory=Counter)  # rows that rest on each
-    terms: set[Terms] = field(default_factory=set)
-
-    def warnings(self, recipe: Recipe) -> Iterator[str]:
-        if recipe.format in LABELLED and len(self.labels) == 1:
-            [only] = self.labels
-            yield f"every label is {only}: {LABELLED[recipe.format]} learns nothing without both"
-        if recipe.format in LATENT and len(self.versions) > 1:
-            yield (
-                f"the rows are of {len(self.versions)} model versions, whose latent spaces have "
-                "nothing in common: train on the rows of one model_sha256 at a time"
-            )
-
-
-def describe(
-    session: Session, recipe: Recipe, tally: Tally, data: str, columns: tuple[str, ...]
-) -> dict[str, Any]:
-    """The manifest but for the name and the files."""
-    every, allowed = count_events(session)
-    votes, votes_allowed = count_votes(session)
+def describe(session: Session, spec: Spec) -> dict[str, Any]:
+    """What the database was like when the dataset was made."""
+    moment = spec.as_of
+    assert moment is not None
+    every, allowed = count_events(session, moment.events)
+    votes, votes_allowed = count_votes(session, moment.votes)
     return {
-        "manifest_version": 1,
-        "format": recipe.format,
-        "data": data,
-        "split": "train" if recipe.trains else None,
-        "columns": list(columns),
-        "filters": {**recipe.filters, "consent": CONSENT_RULE},
         "created_at": now().isoformat(timespec="seconds"),
         "app_version": app_version(),
         "schema_revision": schema_revision(session),
-        **({"written_with": {"pyarrow": version("pyarrow")}} if is_parquet(data) else {}),
-        "max_event_id": session.scalar(select(func.max(FeedbackEvent.id))) or 0,
+        "consent_rule": CONSENT_RULE,
+        "spec": as_json(spec),
         "events": every,
         "events_allowed_for_training": allowed,
-        "max_vote_id": session.scalar(select(func.max(Vote.id))) or 0,
         "votes": votes,
         "votes_allowed_for_training": votes_allowed,
-        "selected": tally.rows + tally.quarantined.total(),
-        "rows": tally.rows,
-        "rows_by_source": dict(sorted(tally.sources.items())),
-        **({"rows_by_label": dict(sorted(tally.labels.items()))} if tally.labels else {}),
-        "quarantined": tally.quarantined.total(),
-        "quarantined_by_reason": dict(sorted(tally.quarantined.items())),
-        "warnings": list(tally.warnings(recipe)),
-        "model_versions": model_versions(session, tally.versions),
-        "terms": [terms._asdict() for terms in sorted(tally.terms)],
     }
 
 
-def is_parquet(data: str) -> bool:
-    return data.endswith(".parquet")
+def totals(configs: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The sums over all configs."""
+    rows, held, by_reason = 0, 0, Counter[str]()
+    for config in configs:
+        rows += config["rows"]
+        held += config["quarantined"]
+        by_reason.update(config["quarantined_by_reason"])
+    return {
+        "selected": rows + held,
+        "rows": rows,
+        "quarantined": held,
+        "quarantined_by_reason": dict(sorted(by_reason.items())),
+    }
+
+
+def config_entry(
+    config: Config, content: dict[str, Any], splits: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """A config in the manifest; splits: {"path", "rows"} of each file, by split."""
+    return {
+        "name": config.name,
+        "format": config.recipe.format,
+        "shape": config.recipe.shape,
+        "files": config.files,
+        "columns": list(config.columns),
+        "splits": splits,
+        **content,
+    }
+
+
+def written_with(configs: Iterable[Config]) -> dict[str, str]:
+    """The software on whose version the bytes hang."""
+    kinds = {config.files for config in configs}
+    return {"pyarrow": version("pyarrow")} if "parquet" in kinds else {}
+
+
+def file_entries(files: Iterable[NewFile], folder: Path) -> dict[str, dict[str, Any]]:
+    """Bytes and SHA-256 of each file that was written, by its place in the folder."""
+    return {
+        str(file.path.relative_to(folder)): {
+            "bytes": file.bytes,
+            "sha256": file.hash.hexdigest(),
+        }
+        for file in files
+        if file.bytes
+    }
+
+
+def media_entry(beside: FilesBeside) -> dict[str, Any]:
+    return {"media": {"files": beside.files, "bytes": beside.bytes}} if beside.files else {}
 
 
 def model_versions(session: Session, rows: Counter[int]) -> list[dict[str, Any]]:
@@ -143,6 +103,16 @@ def model_versions(session: Session, rows: Counter[int]) -> list[dict[str, Any]]
     query = select(*(getattr(ModelVersion, column) for column in columns))
     found = session.execute(query.where(ModelVersion.id.in_(rows)).order_by(ModelVersion.id))
     return [{**row._mapping, "rows": rows[row.id]} for row in found]
+
+
+def terms(session: Session, consents: set[int]) -> list[dict[str, str]]:
+    """The texts that were agreed to in these consents."""
+    query = select(
+        Consent.id, Consent.terms_version, Consent.terms_sha256, Consent.language
+    ).order_by(Consent.id)
+    rows = session.execute(query, execution_options={"yield_per": 1_000})
+    found = {Terms(*text) for one, *text in rows if one in consents}
+    return [text._asdict() for text in sorted(found)]
 
 
 def schema_revision(session: Session) -> str | None:
@@ -156,30 +126,5 @@ def app_version() -> str:
     return version
 
 
-CARD = """\
----
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: {paths}
----
-
-# {title}
-
-{rows} rows of the format `{format}`, exported by GenLoop from feedback that its givers allowed for
-training. `manifest.json` says how they were selected, from which model versions, and under which
-terms.
-
-```python
-from datasets import load_dataset
-
-dataset = load_dataset("PATH/TO/THIS/FOLDER", split="train")
-```
-"""
-
-
-def dataset_card(recipe: Recipe, data: str, title: str, tally: Tally) -> str:
-    """A README by which `datasets` knows which of the files are the data."""
-    paths = json.dumps([data, "*/*.png"]) if data == "metadata.jsonl" else data
-    return CARD.format(paths=paths, title=title, rows=tally.rows, format=recipe.format)
+def last_ids(session: Session, *columns: Any) -> list[int]:
+    return [session.scalar(select(func.max(column))) or 0 for column in columns]

@@ -29,7 +29,8 @@ SORTED = 1 << 20  # hashes that are sorted at once: 8 MB
 
 CJK = r"\u2e80-\u303f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # Punctuation of Chinese and of typesetters that NFKC leaves as it is, in the spelling of ASCII.
-PLAIN = list(zip("。、“”„«»「」『』‘’‚‛—–−‐‑―【】〔〕", '.,"""""""""\'\'\'\'------[][]', strict=True))
+WRITTEN, PLAINLY = "。、“”„«»「」『』‘’‚‛—–−‐‑―【】〔〕", '.,"""""""""\'\'\'\'------[][]'
+PLAIN = list(zip(WRITTEN, PLAINLY, strict=True))
 WIDE = [*PLAIN, *zip("，！？：；（）\u3000\u00a0", ",!?:;()  ", strict=True)]
 UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]+")
 SPACES_OF_CHINESE = re.compile(rf"(?<=[{CJK}]) | (?=[{CJK}])")

@@ -8,7 +8,7 @@ from feedback.events_csv import COLUMNS as EVENT_COLUMNS
 from feedback.formats import FORMATS
 from feedback.formats.format import Format, Layout, Rules, Schema
 from feedback.redaction import KINDS
-from feedback.spec import EVENTS, SHAPES, InvalidSpec, Recipe, Redact, Spec
+from feedback.spec import EVENTS, SHAPES, InvalidSpec, Recipe, Redact, Selection, Spec
 
 FileType = Literal["jsonl", "parquet", "csv"]
 
@@ -59,6 +59,13 @@ class Config:
         return "events" if self.format is None else self.format.task
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The columns with texts that people wrote or read."""
+        if self.task == "image":
+            return tuple(name for name in self.columns if name in ("text", "caption"))
+        return tuple(self.columns) if self.task == "text" else ()
+
+    @property
     def origin_beside(self) -> bool:
         """Whether its trainer refuses columns it does not know, so that they go beside the rows."""
         return self.recipe.shape == "openai"
@@ -79,6 +86,8 @@ def plan(spec: Spec) -> list[Config]:
     formats = [format_of(recipe) for recipe in spec.configs]
     for recipe, form in zip(spec.configs, formats, strict=True):
         check(recipe, form)
+        if form is None:
+            check_events(spec.selection)
     together = len(formats) > 1
     files = chosen_files(spec, formats)
     edits = config_with_edits(spec, formats)
@@ -90,12 +99,19 @@ def plan(spec: Spec) -> list[Config]:
             files,
             layout_of(recipe, form, files),
             f"{recipe.config}/" if together else "",
-            EVENT_SCHEMA if form is None else form.schema(recipe),
+            columns_of(recipe, form, spec),
             Rules(recipe.config == edits, spec.selection.least_edit),
             redaction(spec, form),
         )
         for number, (recipe, form) in enumerate(zip(spec.configs, formats, strict=True))
     ]
+
+
+def columns_of(recipe: Recipe, form: Format | None, spec: Spec) -> Schema:
+    if form is None:
+        return EVENT_SCHEMA
+    soft = spec.selection.conflicts == "soft" and recipe.shape != "openai"
+    return form.schema(recipe) | ({"soft_label": "double"} if soft else {})
 
 
 def format_of(recipe: Recipe) -> Format | None:
@@ -117,6 +133,13 @@ def check(recipe: Recipe, form: Format | None) -> None:
         raise InvalidSpec("the medium is for vae-samples")
     if form is not None and (recipe.bom or recipe.flavour == "spreadsheet"):
         raise InvalidSpec("what spreadsheets need is for events as CSV")
+
+
+def check_events(selection: Selection) -> None:
+    """Plain events are not judged: what would be silently ignored is refused."""
+    for name in ("stars", "reasons", "without_reasons", "review", "raters", "agreement"):
+        if getattr(selection, name) != getattr(Selection(), name):
+            raise InvalidSpec(f"{name.replace('_', ' ')} cannot be asked for in plain events")
 
 
 def possible(recipe: Recipe, form: Format | None) -> tuple[FileType, ...]:
@@ -148,8 +171,7 @@ def chosen_files(spec: Spec, formats: list[Format | None]) -> FileType:
         for recipe, types in zip(spec.configs, offered, strict=True):
             if spec.files not in types:
                 raise InvalidSpec(
-                    f"{recipe.config} cannot be written as {spec.files} here: "
-                    f"{', '.join(types)}"
+                    f"{recipe.config} cannot be written as {spec.files} here: {', '.join(types)}"
                 )
         return spec.files
     for found in offered[0]:

@@ -57,6 +57,19 @@ class Redactor:
                 candidate.texts = candidate.texts | {name: text}
         return found
 
+    def values(self, row: dict[str, Any], names: tuple[str, ...]) -> int:
+        """Redact these values of a row in place, texts or messages; the bits of what was found."""
+        found = 0
+        for name in names if self.mode != "off" else ():
+            value = row[name]
+            if isinstance(value, str):
+                row[name], kinds = self.text(value)
+                found |= kinds
+            elif isinstance(value, list):
+                row[name], kinds = self.messages(value)
+                found |= kinds
+        return found
+
     def messages(self, messages: list[Any]) -> tuple[list[Any], int]:
         found, left = 0, []
         for message in messages:

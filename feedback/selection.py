@@ -113,8 +113,9 @@ def not_of_visitors(selection: Selection) -> Wish | None:
     visitors = set(selection.exclude_visitors)
     if not visitors:
         return None
-    return lambda candidate: not any(
-        one.visitor_id in visitors for one in (*candidate.made, *candidate.events)
+    return lambda candidate: visitors.isdisjoint(
+        [judged.visitor_id for judged in candidate.made]
+        + [event.visitor_id for event in candidate.events]
     )
 
 

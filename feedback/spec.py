@@ -25,6 +25,7 @@ KEYS: tuple[Key, ...] = get_args(Key)
 
 STRICT = ConfigDict(extra="forbid")
 Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
 
 EVENTS = "events"  # the format that holds plain events; all others are for trainers
 
@@ -76,12 +77,12 @@ class Selection:
     without_topics: tuple[str, ...] = ()
     exclude_visitors: tuple[int, ...] = ()
     review: Review = "not_rejected"  # approved: only what the owner has approved
-    raters: int = Field(1, ge=1)  # how many visitors have to have judged the same
+    raters: Positive = 1  # how many visitors have to have judged the same
     agreement: Share = 0.0  # what part of them has to agree
     conflicts: Conflicts = "majority"  # where they do not agree
     near_duplicates: Annotated[float, Field(ge=0.5, le=1)] | None = None
     least_edit: Share = 0.01  # what part of the characters an edit has to change
-    cap_rows: int | None = Field(20, ge=1)  # of one visitor, or
+    cap_rows: Positive | None = 20  # of one visitor, or
     cap_share: Share = 0.01  # this part of all rows, whichever is more
 
 
@@ -110,7 +111,7 @@ class Lint:
 
     consumers: bool = True  # open it with the libraries that will read it
     tokenizer: str = "auto"  # a folder; auto: that of the model most rows are from; empty: none
-    max_tokens: int | None = Field(None, ge=1)  # of prompt and answer; else what the model takes
+    max_tokens: Positive | None = None  # of prompt and answer; else what the model takes
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -123,7 +124,7 @@ class Spec:
     redaction: Redaction = field(default_factory=Redaction)
     lint: Lint = field(default_factory=Lint)
     files: Files = "auto"
-    shard_mb: int = Field(500, ge=1)  # a file begins anew when it is this long
+    shard_mb: Positive = 500  # a file begins anew when it is this long
     reuse: Literal["forbid", "allow"] = "forbid"  # one event behind rows of several configs
     edits: str = ""  # the config that uses edits; else the first that can
     license: str = "other"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.tables import Comparison, Consent, FeedbackEvent, Generation, Visitor, Vote
@@ -103,17 +103,24 @@ def allowed_events(*columns: Any) -> Select[Any]:
     )
 
 
-def count_events(session: Session) -> tuple[int, int]:
+def count_events(session: Session, until: int | None = None) -> tuple[int, int]:
     """How many feedback events there are, and how many of them may be trained on."""
-    every = session.scalar(select(func.count()).select_from(FeedbackEvent)) or 0
-    return every, session.scalar(allowed_events(func.count())) or 0
+    so_far = true() if until is None else FeedbackEvent.id <= until
+    every = session.scalar(select(func.count()).select_from(FeedbackEvent).where(so_far)) or 0
+    return every, session.scalar(allowed_events(func.count()).where(so_far)) or 0
 
 
-def count_votes(session: Session) -> tuple[int, int]:
+def count_votes(session: Session, until: int | None = None) -> tuple[int, int]:
     """How many votes on pairs there are, and how many of them may be trained on."""
-    every = session.scalar(select(func.count()).select_from(Vote)) or 0
-    allowed = (
-        select(func.count())
+    so_far = true() if until is None else Vote.id <= until
+    every = session.scalar(select(func.count()).select_from(Vote).where(so_far)) or 0
+    return every, session.scalar(allowed_votes(func.count()).where(so_far)) or 0
+
+
+def allowed_votes(*columns: Any) -> Select[Any]:
+    """Columns of the votes that may be trained on: by their consent and those of both sides."""
+    return (
+        select(*columns)
         .select_from(Vote)
         .join(VoteConsent, VoteConsent.id == Vote.consent_id)
         .join(Comparison, Comparison.id == Vote.comparison_id)
@@ -127,7 +134,6 @@ def count_votes(session: Session) -> tuple[int, int]:
             may_train(Right.visitor_id, RightConsent.train),
         )
     )
-    return every, session.scalar(allowed) or 0
 
 
 def allowed_terms(session: Session) -> set[Terms]:

@@ -48,9 +48,9 @@ class Watch:
         self.stage, self.config, self.total, self.done = stage, config, total, 0
         self.look()
 
-    def step(self) -> None:
-        self.done += 1
-        if self.done % EVERY == 0:
+    def step(self, rows: int = 1) -> None:
+        before, self.done = self.done, self.done + rows
+        if before // EVERY != self.done // EVERY:
             self.look()
 
     def look(self) -> None:

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from feedback import compare, mine
 from feedback.consent import TERMS, TERMS_VERSION, give, permission, terms_sha256
 from feedback.erase import empty_log, erase
-from feedback.events_csv import Flavour, csv_chunks
+from feedback.events_csv import csv_chunks
 from feedback.keep import keep_event
 from feedback.rate import Receipt, Value, signal
+from feedback.spec import Flavour
 from web.downloads import CSV, download, events, my_json
 from web.identity import (
     Caller,

@@ -11,8 +11,9 @@ from fastapi.responses import StreamingResponse
 
 from db.engine import Database
 from feedback.browse import GENERATION_COLUMNS, Filter, generations_after
-from feedback.events_csv import BOM, Flavour, cell, event_rows, plain
+from feedback.events_csv import BOM, cell, event_rows, plain
 from feedback.mine import MINE, everything
+from feedback.spec import Flavour
 
 Row = dict[str, Any]
 PAGE = 500  # events read in one session

@@ -17,8 +17,9 @@ from pydantic import AwareDatetime
 from config import Settings
 from db.engine import Database
 from feedback.browse import Filter
-from feedback.events_csv import Flavour, csv_chunks
+from feedback.events_csv import csv_chunks
 from feedback.identity import kept_secret
+from feedback.spec import Flavour
 from ui.strings import OWNER_LOGIN, error_sentence, preferred_language
 from web.downloads import (
     CSV,

@@ -1,17 +1,17 @@
 """What the formats read: judged generations as of a moment, one by one, by prompt or by request."""
 
-import json
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from copy import copy
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import orjson
 from sqlalchemy import ColumnElement, Text, func, null, select, true, union_all
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session, aliased
 
+from db.json_text import parsed
 from db.tables import Comparison, FeedbackEvent, Generation, ModelVersion, Review, Vote
 from feedback.compare import PURPOSE
 from feedback.formats.judged import Ballot, Judged, Opinion, Standing, Task, Version
@@ -54,7 +54,6 @@ WHOLE = Part()
 class Reader:
     """Whoever may be read, up to a moment.
 
-    kinds: of events that are wanted besides those that decide about rows.
     with_times: whether events say when they were said.
     """
 
@@ -64,13 +63,12 @@ class Reader:
         moment: Moment,
         part: Part = WHOLE,
         *,
-        kinds: tuple[str, ...] = (),
         with_times: bool = False,
     ) -> None:
         self.session = session
         self.moment = moment
         self.part = part
-        self.kinds = kinds
+        self.kinds: tuple[str, ...] = ()
         self.with_times = with_times
         self.permissions = Permissions(session, moment.consents)
         self.reviews = Reviews(session, moment.reviews)
@@ -80,6 +78,12 @@ class Reader:
                 select(ModelVersion.id, ModelVersion.name, ModelVersion.weights_sha256)
             )
         }
+
+    def with_kinds(self, kinds: tuple[str, ...]) -> "Reader":
+        """The same, but for events that are wanted besides those that decide about rows."""
+        other = copy(self)
+        other.kinds = kinds
+        return other
 
     def generations(self, task: Task) -> Iterator[Judged]:
         """Every generation of a task that somebody judged, as they were made; no ballots."""
@@ -192,9 +196,7 @@ class Reader:
             ]
             wanted |= Generation.id.in_(union_all(*sides))
         order = (
-            select(
-                by.label("common"), Generation.id, Generation.visitor_id, Generation.consent_id
-            )
+            select(by.label("common"), Generation.id, Generation.visitor_id, Generation.consent_id)
             .where(Generation.task == task, wanted)
             .subquery("ordered")
         )
@@ -262,9 +264,7 @@ class Reader:
             found.setdefault(left, []).append(Ballot(right, answer, vote))
         return found
 
-    def gathered(
-        self, rows: Iterable[Any], ballots: dict[str, list[Ballot]]
-    ) -> Iterator[Judged]:
+    def gathered(self, rows: Iterable[Any], ballots: dict[str, list[Ballot]]) -> Iterator[Judged]:
         """One Judged for the rows of each generation, which follow each other.
 
         What each visitor says now comes out of the order of the events: by kind, then as said.
@@ -317,14 +317,6 @@ class Reader:
             list(said.values()),
             ballots.get(one, []),
         )
-
-
-def parsed(text: str) -> Any:
-    """The value of JSON; half of a surrogate pair, which orjson refuses, is let through."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)
 
 
 class Reviews:

@@ -39,9 +39,7 @@ def candidates(reader: Reader, _recipe: Recipe, rules: Rules) -> Iterator[Candid
 
 def edited(judged: Judged, edit: Standing, problem: str | None) -> Candidate:
     texts = {"completion": edit.text or ""}
-    return Candidate(
-        "edited", judged.inputs, texts, (judged,), judged, (edit,), problem=problem
-    )
+    return Candidate("edited", judged.inputs, texts, (judged,), judged, (edit,), problem=problem)
 
 
 def liked(judged: Judged, opinion: Opinion) -> Candidate | None:

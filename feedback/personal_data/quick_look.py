@@ -1,14 +1,14 @@
 """Whether it is worth looking for personal data in a text: most texts are let through here.
 
-The rules cost a hundred times as much as this look, which knows what each of them cannot do without.
+The rules cost a hundred times as much as this look, which knows what none of them can do without.
 """
 
 import re
 import string
 import unicodedata
 
-# Fewer digits are neither a number of anything, nor an address of a machine, nor in a secret that is
-# known by its beginning, all of which are long.
+# Fewer digits are neither a number of anything, nor an address of a machine, nor in a secret that
+# is known by its beginning: all of these are long.
 FEW = 4
 SIGNS = ("@", "://", "::", "-----begin")
 WORDS = (

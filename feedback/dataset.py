@@ -1,0 +1,378 @@
+"""Make a dataset out of feedback, or see beforehand what would be in it.
+
+The rows of each config are read and tried one by one (`gather`), weighed against each other
+(`decide`), split (`divide`) and written (`write`). The folder appears whole or not at all, and its
+manifest says how to make the same again.
+"""
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from sqlalchemy.orm import Session
+
+from db.engine import Database
+from db.ids import uuid7
+from db.media import MediaStore
+from feedback import plain_events
+from feedback.card import Examples, dataset_card
+from feedback.dataset_folder import FilesBeside, NewFile, new_folder
+from feedback.decide import Decision, decide, kept_rows, over_cap, texts_of, used_by
+from feedback.divide import divide
+from feedback.formats.pictures import Pictures
+from feedback.formats.reader import Reader
+from feedback.gather import Tools, gather
+from feedback.gathered import Gathered
+from feedback.ledger import ASSIGNED, LISTED, MANIFEST, QUARANTINED, enter, next_version
+from feedback.lengths import Lengths, lengths
+from feedback.manifest import (
+    MANIFEST_VERSION,
+    config_entry,
+    describe,
+    file_entries,
+    media_entry,
+    model_versions,
+    terms,
+    totals,
+    written_with,
+)
+from feedback.plan import Config, plan
+from feedback.redact import Redactor, Sample
+from feedback.selection import language_of, needs_reasons, needs_times
+from feedback.snapshot import last_moment, moment, snapshot
+from feedback.spec import Moment, Spec, as_json, from_json
+from feedback.splits import Split
+from feedback.tally import consents, tally, versions
+from feedback.trainable import count_events, count_votes
+from feedback.watch import Report, Watch, never, nobody
+from feedback.write import Place, Written, write
+
+NAME_LIMIT = 200  # characters, as in the table
+WORK = "work"  # where rows are remembered until they are written
+JOB = "job.json"  # what is being made, for whoever finds the folder of a process that was killed
+FIRST_ROWS = 10  # that a preview shows
+EXAMPLES = 2  # of each config in the card
+LOOKED_AT = 300  # rows whose language is told for the card
+
+
+class NothingToExport(ValueError):
+    """No feedback gives a row of what is asked for."""
+
+
+@dataclass
+class Made:
+    """The rows of one config, decided."""
+
+    config: Config
+    found: Gathered
+    decision: Decision
+    redactor: Redactor
+
+
+@dataclass
+class Preview:
+    """What a dataset would be like."""
+
+    summary: dict[str, Any]  # as in the manifest: the sums, and `configs`
+    rows: dict[str, list[dict[str, Any]]]  # the first ones, by config
+    personal_data: list[Sample] = field(default_factory=list)  # for the owner's eye alone
+
+
+def export(
+    database: Database,
+    spec: Spec,
+    folder: Path,
+    *,
+    name: str = "",
+    media: MediaStore | None = None,
+    report: Report = nobody,
+    cancelled: Callable[[], bool] = never,
+    register: bool = True,
+) -> dict[str, Any]:
+    """Write a dataset folder, enter it into the ledger, and return its manifest.
+
+    name: of the dataset, whose versions are counted; else the folder's. media: where pictures are
+    kept; formats that hold pictures need it. report: told how far it is. cancelled: asked now and
+    then. register: whether the ledger shall know it.
+
+    Raises InvalidSpec, FolderInUse, NothingToExport or Cancelled; then no folder is left, and what
+    was there before is untouched.
+    """
+    configs, watch = plan(spec), Watch(report, cancelled)
+    name = (name or folder.name)[:NAME_LIMIT]
+    with moment_of(database, spec) as (session, spec), new_folder(folder) as partial:
+        remember_job(partial, name, spec)
+        counts = measure(session, spec, configs)
+        spec = settled(spec, counts)
+        manifest = {
+            "manifest_version": MANIFEST_VERSION,
+            "id": uuid7(),  # two exports of one second differ
+            "name": name,
+            "version": next_version(session, name),
+            **describe(session, spec),
+        }
+        making = Making(session, spec, configs, Pictures(media), counts, watch)
+        finish(making, partial, manifest)
+    if register:
+        # The folder is there: whoever cancels now comes too late.
+        entering = Watch(report)
+        entering.begin("entering", total=manifest["selected"])
+        enter(database, folder, entering)
+    return manifest
+
+
+@dataclass
+class Making:
+    """What an export is made from."""
+
+    session: Session
+    spec: Spec
+    configs: list[Config]
+    pictures: Pictures
+    counts: Lengths | None
+    watch: Watch
+
+    @property
+    def moment(self) -> Moment:
+        assert self.spec.as_of is not None
+        return self.spec.as_of
+
+
+def preview(
+    database: Database,
+    spec: Spec,
+    *,
+    media: MediaStore | None = None,
+    report: Report = nobody,
+    cancelled: Callable[[], bool] = never,
+    work: Path | None = None,
+) -> Preview:
+    """Count what an export would write, and show its first rows; nothing is left on the disk.
+
+    work: a folder for temporary files, of about the size of the dataset.
+    """
+    configs = plan(spec)
+    with (
+        moment_of(database, spec) as (session, spec),
+        tempfile.TemporaryDirectory(dir=work) as folder,
+    ):
+        counts = measure(session, spec, configs)
+        spec = settled(spec, counts)
+        making = Making(session, spec, configs, Pictures(media), counts, Watch(report, cancelled))
+        made, splits = decided(making, Path(folder))
+        contents = [tally(one.config, one.found, one.decision) for one in made]
+        entries = [
+            config_entry(one.config, content, {})
+            for one, content in zip(made, contents, strict=True)
+        ]
+        first = {
+            one.config.name: [
+                columns for _, columns in islice(kept_rows(one.found, one.decision), FIRST_ROWS)
+            ]
+            for one in made
+        }
+        samples = [sample for one in made for sample in one.redactor.samples]
+        for config in plain(configs):
+            content, rows, redactor = counted_events(making, config)
+            entries.append(config_entry(config, content, {}))
+            first[config.name] = rows
+            samples += redactor.samples
+        return Preview(
+            {**describe(session, spec), **totals(entries), "splits": splits, "configs": entries},
+            first,
+            samples,
+        )
+
+
+@contextmanager
+def moment_of(database: Database, spec: Spec) -> Iterator[tuple[Session, Spec]]:
+    """A session that sees one moment, and the spec as of that moment."""
+    last = None
+    if spec.as_of is None and not database.is_sqlite:
+        last = last_moment(database)
+    with snapshot(database) as session:
+        yield session, spec if spec.as_of is not None else spec.at(last or moment(session))
+
+
+def remember_job(partial: Path, name: str, spec: Spec) -> None:
+    job = NewFile(partial / JOB)
+    job.write(orjson.dumps({"name": name, "spec": as_json(spec)}))
+    job.close()
+
+
+def measure(session: Session, spec: Spec, configs: list[Config]) -> Lengths | None:
+    """What counts the tokens of texts, if there are any."""
+    texts = any(config.task == "text" for config in configs)
+    return lengths(session, spec.lint) if texts else None
+
+
+def settled(spec: Spec, counts: Lengths | None) -> Spec:
+    """The spec with what `auto` came to mean, so that it means the same when made again."""
+    tokenizer = "" if counts is None else str(counts.folder)
+    limit = None if counts is None else counts.max_tokens
+    return replace(spec, lint=replace(spec.lint, tokenizer=tokenizer, max_tokens=limit))
+
+
+def plain(configs: Iterable[Config]) -> list[Config]:
+    return [config for config in configs if config.format is None]
+
+
+def decided(
+    making: Making,
+    work: Path,
+    *,
+    pins: Iterable[tuple[str, Split]] = (),
+    remember: Callable[[str, Split], object] = lambda _key, _split: None,
+) -> tuple[list[Made], dict[str, Any]]:
+    """The rows of every config that is for trainers, decided and split; and how they were split."""
+    spec, selection, watch = making.spec, making.spec.selection, making.watch
+    reader = Reader(making.session, making.moment, with_times=needs_times(selection))
+    also = ("reasons",) if needs_reasons(selection) else ()
+    used = np.empty(0, np.int64)
+    made: list[Made] = []
+    for config in making.configs:
+        if config.format is None:
+            continue
+        mine = reader.with_kinds((*config.format.kinds, *also))
+        watch.begin("reading", config.name, mine.count(config.format.task))
+        redactor = Redactor(config.redact, spec.redaction.kinds)
+        tools = Tools(making.pictures, redactor, making.counts, watch)
+        found = gather(config, mine, selection, tools, work / config.name)
+        watch.begin("comparing", config.name, len(found))
+        decision = decide(config, found, selection, used, reuse=spec.reuse == "allow", folder=work)
+        if config.format.uses_events:
+            used = np.union1d(used, used_by(found, decision))
+        made.append(Made(config, found, decision, redactor))
+    watch.begin("comparing")
+    rows = [(one.found, one.decision) for one in made]
+    splits = divide(rows, spec.splits, work, pins=pins, remember=remember) if made else {}
+    for found, decision in rows:
+        over_cap(found, decision, selection.cap_rows, selection.cap_share)
+    return made, splits
+
+
+def counted_events(
+    making: Making, config: Config
+) -> tuple[dict[str, Any], list[dict[str, Any]], Redactor]:
+    redactor = Redactor(config.redact, making.spec.redaction.kinds)
+    making.watch.begin("reading", config.name, making.moment.events)
+    _, counts = plain_events.write_events(
+        config,
+        making.session,
+        making.spec.selection,
+        making.moment,
+        place=None,
+        redactor=redactor,
+        watch=making.watch,
+    )
+    return plain_events.tally(counts), counts.first, redactor
+
+
+def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
+    """Write everything into the folder, the manifest last."""
+    spec, watch, work = making.spec, making.watch, partial / WORK
+    work.mkdir()
+    held, listed, assigned, card = (
+        NewFile(partial / each) for each in (QUARANTINED, LISTED, ASSIGNED, "README.md")
+    )
+    place = Place(partial, FilesBeside(partial, listed), held, spec.shard_mb << 20)
+    made, splits = decided(making, work, remember=lambda *side: assigned.write(assignment(*side)))
+    entries, files = [], []
+    rows_of_versions, agreed = Counter[int](), set[int]()
+    for config in making.configs:
+        one = next((each for each in made if each.config is config), None)
+        if one is None:
+            written, content, by_version, under = write_events(making, config, place)
+        else:
+            content = tally(config, one.found, one.decision)
+            watch.begin("writing", config.name, len(one.found))
+            written = write(config, one.found, one.decision, place, making.pictures, watch)
+            kept = one.decision.kept
+            by_version = versions(one.found, kept)
+            under = consents(one.found, kept).tolist()
+        rows_of_versions.update(by_version)
+        agreed.update(under)
+        entries.append(config_entry(config, content, written.paths(partial)))
+        files += written.files
+    examples, languages = looked_at(made)
+    shutil.rmtree(work)
+    manifest |= {
+        **totals(entries),
+        "splits": splits,
+        "configs": entries,
+        "model_versions": model_versions(making.session, rows_of_versions),
+        "terms": terms(making.session, agreed),
+        "written_with": written_with(making.configs),
+        **media_entry(place.beside),
+    }
+    if not manifest["rows"]:
+        raise NothingToExport(nothing(making, manifest))
+    card.write(dataset_card(manifest, making.configs, examples, languages).encode())
+    for file in (held, listed, assigned, card):
+        file.close()
+    place.beside.close()
+    (partial / JOB).unlink()
+    manifest["files"] = file_entries((*files, held, listed, assigned, card), partial)
+    last = NewFile(partial / MANIFEST)  # its existence means that all the rest is there
+    last.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode() + b"\n")
+    last.close()
+
+
+def looked_at(made: list[Made]) -> tuple[Examples, Counter[str]]:
+    """Some rows of each config for the card, and the languages of many of them."""
+    examples, languages = {}, Counter[str]()
+    for one in made:
+        step = max(len(one.found) // LOOKED_AT, 1)
+        rows = [columns for _, columns in kept_rows(one.found, one.decision, step)]
+        examples[one.config.name] = rows[:EXAMPLES]
+        texts = (" ".join(texts_of(columns, one.config.words)) for columns in rows)
+        languages.update(language_of(text) for text in texts if text.strip())
+    return examples, languages
+
+
+def assignment(key: str, split: Split) -> bytes:
+    return b'{"key":"%b","split":"%b"}\n' % (key.encode(), split.encode())
+
+
+def write_events(
+    making: Making, config: Config, place: Place
+) -> tuple[Written, dict[str, Any], dict[int, int], list[int]]:
+    making.watch.begin("writing", config.name, making.moment.events)
+    written, counts = plain_events.write_events(
+        config,
+        making.session,
+        making.spec.selection,
+        making.moment,
+        place=place,
+        redactor=Redactor(config.redact, making.spec.redaction.kinds),
+        watch=making.watch,
+    )
+    return written, plain_events.tally(counts), dict(counts.versions), sorted(counts.consents)
+
+
+def nothing(making: Making, manifest: dict[str, Any]) -> str:
+    every, allowed = count_events(making.session, making.moment.events)
+    votes, votes_allowed = count_votes(making.session, making.moment.votes)
+    said = f", of {votes} votes {votes_allowed}" if votes else ""
+    by_reason = manifest["quarantined_by_reason"].items()
+    held = "".join(f"; {number} held back: {why}" for why, number in by_reason)
+    formats = ", ".join(config.name for config in making.configs)
+    return (
+        f"there is nothing to export as {formats}: of {every} feedback events {allowed} may be "
+        f"used for training{said}, and none of them gives a row{held}"
+    )
+
+
+def job_in(partial: Path) -> tuple[str, Spec]:
+    """The name and the spec of what a process was making when it was killed."""
+    job = json.loads((partial / JOB).read_bytes())
+    return job["name"], from_json(job["spec"])

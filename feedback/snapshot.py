@@ -1,0 +1,60 @@
+"""A session whose questions are all answered as of one moment, and what that moment is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from db.engine import Database
+from db.tables import Consent, FeedbackEvent, Review, Vote
+from feedback.spec import Moment
+
+# What has these ids grows, and is what a moment is told by.
+GROWING = (FeedbackEvent, Vote, Review, Consent)
+
+
+@contextmanager
+def snapshot(database: Database) -> Iterator[Session]:
+    """A session that sees one moment, however long the questions take.
+
+    What a question has to sort is sorted on the disk, so that memory does not grow with it.
+    """
+    if not database.is_sqlite:
+        with database.read() as session:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            session.execute(text("SET LOCAL statement_timeout = 0"))
+            session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            yield session
+        return
+    with database.read_engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA temp_store=FILE")  # before the transaction, in which it may not
+        try:
+            with Session(connection) as session:
+                yield session
+        finally:
+            connection.rollback()
+            driver.execute("PRAGMA temp_store=MEMORY")
+
+
+def last_moment(database: Database) -> Moment:
+    """The last ids there are, such that whatever is committed later has higher ones.
+
+    PostgreSQL gives ids before it commits: there the tables are locked against writing for as long
+    as this takes, which waits for those who are just writing. A SQLite database has one writer.
+    """
+    with database.sessions() as session:
+        if not database.is_sqlite:
+            tables = ", ".join(table.__tablename__ for table in GROWING)
+            session.execute(text(f"LOCK TABLE {tables} IN SHARE MODE"))
+        found = moment(session)
+        session.rollback()
+    return found
+
+
+def moment(session: Session) -> Moment:
+    """The last ids that a session sees."""
+    last = [session.scalar(select(func.max(table.id))) or 0 for table in GROWING]
+    return Moment(*last)

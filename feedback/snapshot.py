@@ -45,13 +45,19 @@ def last_moment(database: Database) -> Moment:
     PostgreSQL gives ids before it commits: there the tables are locked against writing for as long
     as this takes, which waits for those who are just writing. A SQLite database has one writer.
     """
+    if database.is_sqlite:
+        with database.read() as session:
+            return moment(session)
     with database.sessions() as session:
-        if not database.is_sqlite:
-            tables = ", ".join(table.__tablename__ for table in GROWING)
-            session.execute(text(f"LOCK TABLE {tables} IN SHARE MODE"))
+        lock(session)
         found = moment(session)
         session.rollback()
     return found
+
+
+def lock(session: Session) -> None:
+    tables = ", ".join(table.__tablename__ for table in GROWING)
+    session.execute(text(f"LOCK TABLE {tables} IN SHARE MODE"))
 
 
 def moment(session: Session) -> Moment:

@@ -134,14 +134,3 @@ def allowed_votes(*columns: Any) -> Select[Any]:
             may_train(Right.visitor_id, RightConsent.train),
         )
     )
-
-
-def allowed_terms(session: Session) -> set[Terms]:
-    """The texts that were agreed to, for all events that may be trained on."""
-    return {
-        Terms(*row)
-        for consent in (EventConsent, MadeConsent)
-        for row in session.execute(
-            allowed_events(consent.terms_version, consent.terms_sha256, consent.language).distinct()
-        )
-    }

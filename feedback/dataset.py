@@ -28,12 +28,14 @@ from feedback.card import Examples, dataset_card
 from feedback.dataset_folder import FilesBeside, NewFile, new_folder
 from feedback.decide import Decision, decide, kept_rows, over_cap, texts_of, used_by
 from feedback.divide import divide
+from feedback.formats.llama_factory import DATASET_INFO, description, name_of
 from feedback.formats.pictures import Pictures
 from feedback.formats.reader import Reader
 from feedback.gather import Tools, gather
 from feedback.gathered import Gathered
 from feedback.ledger import ASSIGNED, LISTED, MANIFEST, QUARANTINED, enter, next_version
 from feedback.lengths import Lengths, lengths
+from feedback.lint import lint
 from feedback.manifest import (
     MANIFEST_VERSION,
     config_entry,
@@ -320,11 +322,30 @@ def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
     for file in (held, listed, assigned, card):
         file.close()
     place.beside.close()
+    files += [held, listed, assigned, card, *described(entries, partial)]
+    watch.begin("checking", total=manifest["rows"])
+    manifest["checked"] = lint(partial, spec, making.configs, entries)
     (partial / JOB).unlink()
-    manifest["files"] = file_entries((*files, held, listed, assigned, card), partial)
+    manifest["files"] = file_entries(files, partial)
     last = NewFile(partial / MANIFEST)  # its existence means that all the rest is there
     last.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode() + b"\n")
     last.close()
+
+
+def described(entries: list[dict[str, Any]], partial: Path) -> list[NewFile]:
+    """What LLaMA-Factory has to be told of the files that are in its spelling."""
+    info = {
+        name_of(entry["name"], split): description(entry["shape"], entry["columns"], files)
+        for entry in entries
+        if entry["shape"] in ("alpaca", "sharegpt")
+        for split, files in entry["splits"].items()
+    }
+    if not info:
+        return []
+    file = NewFile(partial / DATASET_INFO)
+    file.write(json.dumps(info, indent=2).encode() + b"\n")
+    file.close()
+    return [file]
 
 
 def looked_at(made: list[Made]) -> tuple[Examples, Counter[str]]:

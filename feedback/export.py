@@ -33,6 +33,7 @@ from feedback.dataset_folder import FolderInUse
 from feedback.formats import FORMATS
 from feedback.formats.pictures import PictureGone
 from feedback.ledger import NoExport, VersionTaken, enter, next_version
+from feedback.lint import LintFailed
 from feedback.plan import plan
 from feedback.ready import NotReady, ready_database
 from feedback.spec import (
@@ -62,6 +63,7 @@ PROBLEMS = (
     NotReady,
     NoExport,
     FolderInUse,
+    LintFailed,
     NothingToExport,
     PictureGone,
     VersionTaken,
@@ -341,6 +343,11 @@ def told(manifest: dict[str, Any], verb: str) -> None:
             typer.echo(f"Warning: {warning}.", err=True)
     for warning in manifest["splits"].get("warnings", ()):
         typer.echo(f"Warning: {warning}.", err=True)
+    for consumer, said in manifest.get("checked", {}).items():
+        if not said["checked"]:
+            typer.echo(f"Not checked with {consumer}: {said['because']}.", err=True)
+        for problem in said.get("problems", ()):
+            typer.echo(f"Warning: {problem}.", err=True)
 
 
 def listed(counts: dict[str, int]) -> str:

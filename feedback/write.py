@@ -100,8 +100,9 @@ def base(config: Config, split: str) -> str:
 def shards(config: Config, split: str, place: Place) -> Shards:
     rows = config.layout == "rows"
     folder, stem = place.folder / base(config, split), split if rows else "metadata"
-    # An ImageFolder knows one list of its pictures.
-    limit = place.shard_bytes if rows else 1 << 62
+    # An ImageFolder knows one list of its pictures, LLaMA-Factory one file for a split.
+    single = not rows or config.recipe.shape in ("alpaca", "sharegpt")
+    limit = 1 << 62 if single else place.shard_bytes
     return Shards(folder, stem, config.files, opener(config), limit)
 
 

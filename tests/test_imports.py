@@ -26,8 +26,15 @@ MAY_IMPORT = {
 }
 OURS = {*MAY_IMPORT, "app", "benchmarks", "docs", "tests"}
 SHOW_PAGES = {"ui", "app.py", "benchmarks"}  # what may import gradio
-# benchmarks/processes.py hands its environment on to the servers that it starts.
-READ_ENVIRONMENT = {"config.py", "app.py", "web/services.py", "benchmarks/processes.py"}
+# benchmarks/processes.py hands its environment on to the servers that it starts,
+# feedback/consumers.py tells the libraries that it tries to stay off the network.
+READ_ENVIRONMENT = {
+    "config.py",
+    "app.py",
+    "web/services.py",
+    "benchmarks/processes.py",
+    "feedback/consumers.py",
+}
 READ_SETTINGS = {
     "app.py",
     "db/migrate.py",

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.engine import Database
@@ -31,8 +32,10 @@ from feedback.divide import divide
 from feedback.formats.llama_factory import DATASET_INFO, description, name_of
 from feedback.formats.pictures import Pictures
 from feedback.formats.reader import Reader
+from feedback.former import Former, read_former
 from feedback.gather import Tools, gather
 from feedback.gathered import Gathered
+from feedback.history import find
 from feedback.ledger import ASSIGNED, LISTED, MANIFEST, QUARANTINED, enter, next_version
 from feedback.lengths import Lengths, lengths
 from feedback.lint import lint
@@ -51,7 +54,7 @@ from feedback.plan import Config, plan
 from feedback.redact import Redactor, Sample
 from feedback.selection import language_of, needs_reasons, needs_times
 from feedback.snapshot import last_moment, moment, snapshot
-from feedback.spec import Moment, Spec, as_json, from_json
+from feedback.spec import InvalidSpec, Moment, Spec, as_json, from_json
 from feedback.splits import Split
 from feedback.tally import consents, tally, versions
 from feedback.trainable import count_events, count_votes
@@ -98,13 +101,13 @@ def export(
     media: MediaStore | None = None,
     report: Report = nobody,
     cancelled: Callable[[], bool] = never,
-    register: bool = True,
+    version: int | None = None,
 ) -> dict[str, Any]:
     """Write a dataset folder, enter it into the ledger, and return its manifest.
 
     name: of the dataset, whose versions are counted; else the folder's. media: where pictures are
     kept; formats that hold pictures need it. report: told how far it is. cancelled: asked now and
-    then. register: whether the ledger shall know it.
+    then. version: of the export that is made again; it is not entered anew.
 
     Raises InvalidSpec, FolderInUse, NothingToExport or Cancelled; then no folder is left, and what
     was there before is untouched.
@@ -119,12 +122,13 @@ def export(
             "manifest_version": MANIFEST_VERSION,
             "id": uuid7(),  # two exports of one second differ
             "name": name,
-            "version": next_version(session, name),
+            "version": version or next_version(session, name),
             **describe(session, spec),
         }
-        making = Making(session, spec, configs, Pictures(media), counts, watch)
+        former = former_of(session, spec, configs)
+        making = Making(session, spec, configs, Pictures(media), counts, watch, former)
         finish(making, partial, manifest)
-    if register:
+    if version is None:
         # The folder is there: whoever cancels now comes too late.
         entering = Watch(report)
         entering.begin("entering", total=manifest["selected"])
@@ -142,6 +146,7 @@ class Making:
     pictures: Pictures
     counts: Lengths | None
     watch: Watch
+    former: Former | None = None
 
     @property
     def moment(self) -> Moment:
@@ -169,7 +174,9 @@ def preview(
     ):
         counts = measure(session, spec, configs)
         spec = settled(spec, counts)
-        making = Making(session, spec, configs, Pictures(media), counts, Watch(report, cancelled))
+        former = former_of(session, spec, configs)
+        watch = Watch(report, cancelled)
+        making = Making(session, spec, configs, Pictures(media), counts, watch, former)
         made, splits = decided(making, Path(folder))
         contents = [tally(one.config, one.found, one.decision) for one in made]
         entries = [
@@ -228,18 +235,40 @@ def plain(configs: Iterable[Config]) -> list[Config]:
     return [config for config in configs if config.format is None]
 
 
+def former_of(session: Session, spec: Spec, configs: list[Config]) -> Former | None:
+    """The version that the spec goes on from.
+
+    Raises InvalidSpec where it cannot be gone on from, NoVersion, NoExport or DamagedExport.
+    """
+    if not spec.base:
+        return None
+    base = find(session, spec.base)
+    if base.folder is None:
+        raise InvalidSpec(f"it is not known where {spec.base} lies: enter its folder anew")
+    former = read_former(Path(base.folder))
+    known = {config["name"]: config for config in former.manifest["configs"]}
+    for config in configs:
+        entry = known.get(config.name, {})
+        if (entry.get("format"), entry.get("shape"), entry.get("files")) != (
+            config.recipe.format,
+            config.recipe.shape,
+            config.files,
+        ):
+            raise InvalidSpec(f"{spec.base} has no config {config.name} of this format and file")
+    return former
+
+
 def decided(
     making: Making,
     work: Path,
     *,
-    pins: Iterable[tuple[str, Split]] = (),
     remember: Callable[[str, Split], object] = lambda _key, _split: None,
 ) -> tuple[list[Made], dict[str, Any]]:
     """The rows of every config that is for trainers, decided and split; and how they were split."""
     spec, selection, watch = making.spec, making.spec.selection, making.watch
     reader = Reader(making.session, making.moment, with_times=needs_times(selection))
     also = ("reasons",) if needs_reasons(selection) else ()
-    used = np.empty(0, np.int64)
+    used, former = np.empty(0, np.int64), making.former
     made: list[Made] = []
     for config in making.configs:
         if config.format is None:
@@ -250,16 +279,29 @@ def decided(
         tools = Tools(making.pictures, redactor, making.counts, watch)
         found = gather(config, mine, selection, tools, work / config.name)
         watch.begin("comparing", config.name, len(found))
-        decision = decide(config, found, selection, used, reuse=spec.reuse == "allow", folder=work)
+        decision = decide(
+            config,
+            found,
+            selection,
+            used,
+            reuse=spec.reuse == "allow",
+            folder=work,
+            former=None if former is None else all_ids(former, config.name),
+        )
         if config.format.uses_events:
             used = np.union1d(used, used_by(found, decision))
         made.append(Made(config, found, decision, redactor))
     watch.begin("comparing")
     rows = [(one.found, one.decision) for one in made]
+    pins = former.assignments() if former is not None else ()
     splits = divide(rows, spec.splits, work, pins=pins, remember=remember) if made else {}
     for found, decision in rows:
         over_cap(found, decision, selection.cap_rows, selection.cap_share)
     return made, splits
+
+
+def all_ids(former: Former, name: str) -> NDArray[np.uint64]:
+    return np.concatenate([np.empty(0, np.uint64), *former.ids(name).values()])
 
 
 def counted_events(
@@ -286,7 +328,8 @@ def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
     held, listed, assigned, card = (
         NewFile(partial / each) for each in (QUARANTINED, LISTED, ASSIGNED, "README.md")
     )
-    place = Place(partial, FilesBeside(partial, listed), held, spec.shard_mb << 20)
+    beside = FilesBeside(partial, listed)
+    place = Place(partial, beside, held, spec.shard_mb << 20, manifest["version"])
     made, splits = decided(making, work, remember=lambda *side: assigned.write(assignment(*side)))
     entries, files = [], []
     rows_of_versions, agreed = Counter[int](), set[int]()
@@ -297,7 +340,9 @@ def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
         else:
             content = tally(config, one.found, one.decision)
             watch.begin("writing", config.name, len(one.found))
-            written = write(config, one.found, one.decision, place, making.pictures, watch)
+            written = write(
+                config, one.found, one.decision, place, making.pictures, watch, making.former
+            )
             kept = one.decision.kept
             by_version = versions(one.found, kept)
             under = consents(one.found, kept).tolist()
@@ -307,6 +352,11 @@ def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
         files += written.files
     examples, languages = looked_at(made)
     shutil.rmtree(work)
+    if making.former is not None:
+        manifest["goes_on_from"] = {
+            "export": making.former.label,
+            "manifest_sha256": making.former.sha256,
+        }
     manifest |= {
         **totals(entries),
         "splits": splits,

@@ -6,7 +6,7 @@ next.
 """
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Decision:
     alpha: float | None = None  # how far visitors agree there, see `krippendorff`
     used_elsewhere: int = 0  # rows with an event that stands behind a row of an earlier config
     cap: int | None = None  # how many rows a visitor may have
+    # Rows of the version that this one goes on from; where it is one row or another, they win.
+    former: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
 
     def hold(self, rows: NDArray[Any], reason: str) -> None:
         """Hold back those of the rows that are not held back yet; rows is a mask."""
@@ -50,14 +52,23 @@ class Decision:
 
 
 def decide(
-    config: Config, found: Gathered, selection: Selection, used: Ints, *, reuse: bool, folder: Path
+    config: Config,
+    found: Gathered,
+    selection: Selection,
+    used: Ints,
+    *,
+    reuse: bool,
+    folder: Path,
+    former: NDArray[np.uint64] | None = None,
 ) -> Decision:
     """Weigh the rows of one config against each other.
 
-    used: the events, sorted, that stand behind rows of earlier configs.
+    used: the events, sorted, that stand behind rows of earlier configs. former: what the rows of
+    an earlier version are known by.
     """
     facts = found.facts.read()
     decision = weigh(found)
+    decision.former = np.isin(facts["row_id"], [] if former is None else former)
     opposing = decision.raters - decision.agreeing
     if selection.conflicts == "drop":
         decision.hold(opposing > 0, "contradictory")
@@ -66,7 +77,7 @@ def decide(
     decision.hold(decision.raters < selection.raters, "too_few_raters")
     share = decision.agreeing / np.maximum(decision.raters, 1)
     decision.hold(share < selection.agreement, "too_little_agreement")
-    decision.hold(repeated(facts["same"], decision.kept), "duplicate")
+    decision.hold(repeated(facts["same"], decision), "duplicate")
     if selection.near_duplicates is not None and config.task == "text":
         similar = nearly_repeated(
             found, decision, config.columns, selection.near_duplicates, folder
@@ -159,9 +170,10 @@ def numbered(keys: Keys) -> Ints:
     return numbers
 
 
-def repeated(same: Keys, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of the kept rows say what an earlier one says."""
-    places = np.flatnonzero(kept)
+def repeated(same: Keys, decision: Decision) -> NDArray[np.bool_]:
+    """Which of the kept rows say what an earlier one says, or one of the former version."""
+    kept, former = decision.kept, decision.former
+    places = np.concatenate([np.flatnonzero(kept & former), np.flatnonzero(kept & ~former)])
     _, first = np.unique(numbered(same[places]), return_index=True)
     again = np.zeros(len(kept), bool)
     again[places] = True
@@ -230,7 +242,7 @@ def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float
 
     That is `rows`, or as many as are no more than `share` of what then leaves, whichever is more.
     Which rows of a visitor leave is decided by their keys, so that it does not hang on when they
-    were said.
+    were said; but those of a former version stay.
     """
     if rows is None:
         return
@@ -238,7 +250,7 @@ def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float
     spoken = people[(people["speaks"] == 1) & decision.kept[people["row"]]]
     pairs = np.unique(np.stack([spoken["visitor"], spoken["row"].astype(np.int64)], axis=1), axis=0)
     visitor, row = pairs[:, 0], pairs[:, 1]
-    order = np.lexsort((same[row, 1], same[row, 0], visitor))
+    order = np.lexsort((same[row, 1], same[row, 0], ~decision.former[row], visitor))
     visitor, row = visitor[order], row[order]
     first = np.flatnonzero(np.r_[True, visitor[1:] != visitor[:-1]][: len(visitor)])
     rank = np.arange(len(visitor)) - np.repeat(first, np.diff(np.r_[first, len(visitor)]))

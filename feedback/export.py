@@ -26,16 +26,19 @@ from rich.progress import (
 )
 
 from config import Settings
+from db.engine import Database
 from db.media import MediaStore
 from feedback import watch
 from feedback.dataset import NothingToExport, Preview, export, job_in, preview
 from feedback.dataset_folder import FolderInUse
 from feedback.formats import FORMATS
 from feedback.formats.pictures import PictureGone
+from feedback.former import DamagedExport
+from feedback.history import NoVersion
 from feedback.ledger import NoExport, VersionTaken, enter, next_version
 from feedback.lint import LintFailed
-from feedback.plan import plan
 from feedback.ready import NotReady, ready_database
+from feedback.remake import go_on
 from feedback.spec import (
     EVENTS,
     SHAPES,
@@ -60,6 +63,8 @@ WHICH, WHOSE, HOW, TOLD = "Which feedback", "What leaves", "How it is written", 
 SHOWN = 300  # characters of a row in a preview
 
 PROBLEMS = (
+    DamagedExport,
+    NoVersion,
     NotReady,
     NoExport,
     FolderInUse,
@@ -129,6 +134,9 @@ def main(
     lint: Annotated[
         bool, option("Open it with the libraries that will read it.", panel=WHOSE)
     ] = True,
+    base: Annotated[
+        str, option("NAME@VERSION: append what was said since to that export.", panel=TOLD)
+    ] = "",
     spec: Annotated[
         Path | None, option("What is asked for, in a file instead of options.", panel=TOLD)
     ] = None,
@@ -151,71 +159,70 @@ def main(
     settings = Settings()
     media = MediaStore(settings.data_dir / "media")
     try:
-        if register is not None:
-            with ready_database(settings.database) as database:
+        with ready_database(settings.database) as database, progress(quiet) as report:
+            if register is not None:
                 print(f"Entered as export {enter(database, register)}.")
-            return
-        if resume:
-            name, wanted = interrupted(out)
-        else:
-            wanted = (
-                read_spec(spec)
-                if spec is not None
-                else Spec(
+                return
+            if resume:
+                name, wanted = interrupted(out)
+            elif base:
+                wanted = go_on(database, base)
+                name = name or base.partition("@")[0]
+            elif spec is not None:
+                wanted = read_spec(spec)
+            else:
+                wanted = Spec(
                     recipes(format or [], shape, medium, flavour, bom),
                     Selection(
-                        in_utc(since),
-                        in_utc(until),
-                        tuple(version or ()),
-                        tuple(language or ()),
-                        tuple(source or ()),
-                        tuple(stars or ()),
-                        tuple(reason or ()),
-                        tuple(without_reason or ()),
-                        tuple(topic or ()),
-                        tuple(without_topic or ()),
-                        tuple(exclude_visitor or ()),
-                        review,
-                        raters,
-                        agreement,
-                        conflicts,
-                        near_duplicates,
-                        least_edit,
-                        cap_rows or None,
-                        cap_share,
+                        since=in_utc(since),
+                        until=in_utc(until),
+                        versions=tuple(version or ()),
+                        languages=tuple(language or ()),
+                        sources=tuple(source or ()),
+                        stars=tuple(stars or ()),
+                        reasons=tuple(reason or ()),
+                        without_reasons=tuple(without_reason or ()),
+                        topics=tuple(topic or ()),
+                        without_topics=tuple(without_topic or ()),
+                        exclude_visitors=tuple(exclude_visitor or ()),
+                        review=review,
+                        raters=raters,
+                        agreement=agreement,
+                        conflicts=conflicts,
+                        near_duplicates=near_duplicates,
+                        least_edit=least_edit,
+                        cap_rows=cap_rows or None,
+                        cap_share=cap_share,
                     ),
-                    Splits(test, validation),
-                    Redaction(redact, tuple(redact_kind or ())),
-                    Lint(lint, tokenizer, max_tokens),
-                    files,
-                    shard_mb,
-                    "allow" if reuse else "forbid",
-                    edits,
-                    license,
+                    splits=Splits(test, validation),
+                    redaction=Redaction(redact, tuple(redact_kind or ())),
+                    lint=Lint(lint, tokenizer, max_tokens),
+                    files=files,
+                    shard_mb=shard_mb,
+                    reuse="allow" if reuse else "forbid",
+                    edits=edits,
+                    license=license,
                 )
-            )
-        plan(wanted)
-    except (InvalidSpec, ValidationError) as problem:
-        raise typer.BadParameter(sentence(problem)) from problem
-    except NoExport as problem:
-        raise failed(problem) from problem
-    try:
-        with ready_database(settings.database) as database, progress(quiet) as report:
             if dry_run:
                 show(preview(database, wanted, media=media, report=report))
                 return
-            if out is None:
-                name = name or "-".join(recipe.config for recipe in wanted.configs)
-                with database.read() as session:
-                    version_now = next_version(session, name)
-                out = settings.data_dir / "exports" / f"{name}@{version_now}"
+            name = name or (out.name if out else "-".join(each.config for each in wanted.configs))
+            out = out or next_place(database, settings.data_dir / "exports", name)
             manifest = export(database, wanted, out, name=name, media=media, report=report)
+    except (InvalidSpec, ValidationError) as problem:
+        raise typer.BadParameter(sentence(problem)) from problem
     except PROBLEMS as problem:
         raise failed(problem) from problem
     for left in leftovers(out):
         shutil.rmtree(left)
     told(manifest, "Wrote")
     print(f"It is {manifest['name']}@{manifest['version']} in {out}.")
+
+
+def next_place(database: Database, exports: Path, name: str) -> Path:
+    """Where the next version of a dataset lies, when nobody says otherwise."""
+    with database.read() as session:
+        return exports / f"{name}@{next_version(session, name)}"
 
 
 def failed(problem: Exception) -> typer.Exit:
@@ -233,25 +240,28 @@ def sentence(problem: InvalidSpec | ValidationError) -> str:
 def recipes(
     formats: list[str], shape: Shape, medium: Medium, flavour: Flavour, bom: bool
 ) -> tuple[Recipe, ...]:
-    """The configs that are named as FORMAT or FORMAT:SHAPE."""
+    """The configs that are named as FORMAT or FORMAT:SHAPE.
+
+    Of several each takes what is for it; of one what is not for it is a mistake.
+    """
     if not formats:
-        raise InvalidSpec("give --format and --out")
-    found = []
+        raise InvalidSpec("give --format, or --spec, --base, --resume or --register")
+    found, alone = [], len(formats) == 1
     for one in formats:
         format, _, own = one.partition(":")
         if own and own not in SHAPES:
             raise InvalidSpec(f"there is no shape {own}: {', '.join(SHAPES)}")
-        shaped = format in FORMATS and bool(FORMATS[format].shapes)
-        mine = next((each for each in SHAPES if each == own), shape if shaped or own else None)
-        if mine is None and shape != "standard" and len(formats) == 1:
-            raise InvalidSpec(f"{format} has no shapes")
+        form = FORMATS.get(format)
+        takes_shape = alone or (form is not None and shape in form.shapes)
+        events = alone or format == EVENTS
+        own_shape: Shape | None = own or None  # type: ignore[assignment]
         found.append(
             Recipe(
                 format,
-                mine or "standard",
-                medium if format == "vae-samples" or len(formats) == 1 else "pictures",
-                flavour if format == EVENTS or len(formats) == 1 else "lossless",
-                bom and (format == EVENTS or len(formats) == 1),
+                own_shape or (shape if takes_shape else "standard"),
+                medium if alone or format == "vae-samples" else "pictures",
+                flavour if events else "lossless",
+                bom and events,
             )
         )
     return tuple(found)

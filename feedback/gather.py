@@ -22,6 +22,7 @@ from feedback.formats.candidate import (
 from feedback.formats.format import Format
 from feedback.formats.pictures import Pictures, picture_name
 from feedback.formats.reader import Reader
+from feedback.former import row_id
 from feedback.gathered import Gathered
 from feedback.lengths import Lengths
 from feedback.plan import Config
@@ -46,6 +47,7 @@ class Tools:
 class Finished(NamedTuple):
     """A row as it will be written, but for what follows from other rows."""
 
+    sha256: str
     line: bytes  # a JSON object: the columns of its trainer, then where it is from
     pictures: bytes  # {"columns": …, "files": …}: which pictures and texts go in; or nothing
 
@@ -92,13 +94,14 @@ def add(found: Gathered, config: Config, form: Format, candidate: Candidate, too
     except HeldBack as problem:
         [why] = problem.args
         reason, says = CODES[why], None
-        finished = Finished(quarantined(why, candidate), b"")
+        finished = Finished("0" * 64, quarantined(why, candidate), b"")
     label = -1 if candidate.label is None else int(candidate.label)
     others = [judged.version.id for judged in candidate.made[1:]]
     found.facts.add(
         says.same if says else NONE,
         says.about if says else NONE,
         says.prompt if says else NONE,
+        row_id(finished.sha256),
         says.side if says else 0,
         reason,
         found.source_code(candidate.source),
@@ -149,8 +152,9 @@ def encoded(config: Config, row: Row, origin: dict[str, str]) -> Finished:
         line = orjson.dumps(columns | origin, default=content_of)
     except orjson.JSONEncodeError:
         raise HeldBack("not_unicode") from None
-    sha256 = hashlib.sha256(line).hexdigest().encode()
-    return Finished(line[:-1] + b',"genloop_row_sha256":"' + sha256 + b'"}', wants(config, row))
+    sha256 = hashlib.sha256(line).hexdigest()
+    whole = line[:-1] + b',"genloop_row_sha256":"' + sha256.encode() + b'"}'
+    return Finished(sha256, whole, wants(config, row))
 
 
 def content_of(value: object) -> str:

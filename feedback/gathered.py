@@ -22,6 +22,7 @@ FACTS = np.dtype(
         ("same", *KEY),  # see feedback.formats.candidate.Says
         ("about", *KEY),
         ("prompt", *KEY),
+        ("row_id", np.uint64),  # the beginning of the row's SHA-256
         ("side", np.int8),
         ("reason", np.uint8),  # why it is held back by itself, in REASONS; 0: it is not
         ("source", np.uint8),  # in Gathered.sources

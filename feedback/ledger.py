@@ -156,9 +156,14 @@ def data_rows(path: Path, config: dict[str, Any]) -> Iterator[Behind]:
     That is the SHA-256 in the row; of a plain event it is that of its line or cells.
     """
     if config["shape"] == "openai":  # whose rows say nothing of themselves
-        path = path.with_name(path.name.replace(".", ".origin.", 1))
+        path = origin_path(path)
     plain = config["format"] == "events"
     return READERS[path.suffix](path, plain)
+
+
+def origin_path(path: Path) -> Path:
+    """Where it stands what the rows of a file are from, if not in them."""
+    return path.with_name(f"{path.stem}.origin.jsonl")
 
 
 def held_rows(path: Path) -> Iterator[tuple[str, list[int], str]]:

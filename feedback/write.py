@@ -5,18 +5,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from feedback.dataset_folder import FilesBeside, NewFile
 from feedback.decide import Decision
 from feedback.formats.candidate import REASONS
 from feedback.formats.pictures import Pictures
+from feedback.former import Former, Taken, kept_by, lines_of, named_files, take_over
 from feedback.gathered import Gathered, flowing
 from feedback.plan import ORIGIN, Config
 from feedback.row_files import JsonLines, Shards, opener
 from feedback.splits import OUTCOMES
 from feedback.watch import Watch
 
+ENDLESS = 1 << 62  # bytes of a file that is the only one
 ORDER = ("train", "validation", "test")  # of the splits, in the files and in the ledger
 
 
@@ -28,6 +32,7 @@ class Place:
     beside: FilesBeside
     quarantine: NewFile
     shard_bytes: int
+    version: int = 1
 
 
 @dataclass
@@ -59,57 +64,127 @@ def write(
     place: Place,
     pictures: Pictures,
     watch: Watch,
+    former: Former | None = None,
 ) -> Written:
-    """Write the rows of one config, in their order."""
-    outputs: dict[str, Shards] = {}
-    origins: dict[str, Shards] = {}
+    """Write the rows of one config, in their order, behind those that stay of a former version."""
+    outputs = Outputs(config, place)
+    staying = np.zeros(len(found), bool)
+    if former is not None:
+        staying = stay(config, found, decision, former)
+        outputs.take_over(former, found, decision, staying)
     rows = zip(
         flowing(decision.reason),
         flowing(decision.split),
+        flowing(staying),
         additions(config, decision),
         found.payload(),
         strict=True,
     )
-    for reason, outcome, added, (line, wants) in rows:
+    for reason, outcome, is_there, added, (line, wants) in rows:
         watch.step()
         if reason:
             place.quarantine.write(held(config, REASONS[reason], line))
-            continue
-        split = OUTCOMES[outcome]
-        if split not in outputs:
-            outputs[split] = shards(config, split, place)
-            origins[split] = origin_shards(config, split, place)
-        within = bring(wants, base(config, split), place, pictures) if wants else None
-        line = line[:-1] + added
-        if config.origin_beside:
+        elif not is_there:
+            split = OUTCOMES[outcome]
+            within = bring(wants, base(config, split), place, pictures) if wants else None
+            outputs.add(split, line[:-1] + added, within)
+    return outputs.close()
+
+
+def stay(config: Config, found: Gathered, decision: Decision, former: Former) -> NDArray[np.bool_]:
+    """Which rows stand in the former version already, and on the same side."""
+    ids, staying = found.facts.read()["row_id"], np.zeros(len(found), bool)
+    for split, there in former.ids(config.name).items():
+        on_side = decision.kept & (decision.split == OUTCOMES.index(split))
+        staying |= on_side & np.isin(ids, there)
+    return staying
+
+
+class Outputs:
+    """The files of the splits of one config; each begins with its first row."""
+
+    def __init__(self, config: Config, place: Place) -> None:
+        self.config, self.place = config, place
+        self.rows: dict[str, Shards] = {}
+        self.origins: dict[str, Shards] = {}
+        self.taken: dict[str, list[Taken]] = {}
+        self.version = ""  # in the names of new files beside those that were taken over
+
+    def add(self, split: str, line: bytes, within: dict[str, bytes] | None = None) -> None:
+        if self.config.origin_beside:
             line, where = parted(line)
-            origins[split].add(where)
-        outputs[split].add(line, within)
-    ordered = [split for split in ORDER if split in outputs]
-    return Written(
-        {split: outputs[split].close() for split in ordered},
-        {split: origins[split].close() for split in ordered if config.origin_beside},
-    )
+            self.add_parted(split, line, where)
+        else:
+            self.shards(split).add(line, within)
+
+    def add_parted(self, split: str, line: bytes, where: bytes) -> None:
+        self.shards(split).add(line)
+        if split not in self.origins:
+            folder = self.place.folder / base(self.config, split)
+            self.origins[split] = Shards(folder, f"{split}.origin", "jsonl", JsonLines, ENDLESS)
+        self.origins[split].add(where)
+
+    def shards(self, split: str) -> Shards:
+        if split not in self.rows:
+            config = self.config
+            stem = split if config.layout == "rows" else "metadata"
+            self.rows[split] = Shards(
+                self.place.folder / base(config, split),
+                f"{stem}{self.version}",
+                config.files,
+                opener(config),
+                ENDLESS if is_single(config) else self.place.shard_bytes,
+            )
+        return self.rows[split]
+
+    def take_over(
+        self, former: Former, found: Gathered, decision: Decision, staying: NDArray[np.bool_]
+    ) -> None:
+        """Begin with what stays: with whole files, where there may be several, or else its rows."""
+        config, ids = self.config, found.facts.read()["row_id"]
+        entry = former.config(config.name)
+        for split in ORDER:
+            mine = staying & (decision.split == OUTCOMES.index(split))
+            keep = kept_by(np.unique(ids[mine]))
+            for path in former.files(config.name, split):
+                if not is_single(config):
+                    place = self.place.folder / path.relative_to(former.folder)
+                    taken = take_over(path, place, entry, keep)
+                    self.taken.setdefault(split, []).extend([taken] if taken else [])
+                    continue
+                for line, where in lines_of(path, entry, keep):
+                    self.bring(former, path, split, line)
+                    if config.origin_beside:
+                        self.add_parted(split, line, where)
+                    else:
+                        self.add(split, line)
+        if not is_single(config):
+            self.version = f"-v{self.place.version}"
+
+    def bring(self, former: Former, path: Path, split: str, line: bytes) -> None:
+        """Take over the pictures that a row names."""
+        for name in named_files(line) if self.config.layout != "rows" else ():
+            name_here = f"{base(self.config, split)}{name}"
+            if not self.place.beside.has(name_here):
+                self.place.beside.add(name_here, (path.parent / name).read_bytes())
+
+    def close(self) -> Written:
+        closed = {split: shards.close() for split, shards in self.rows.items()}
+        every = {split: [*self.taken.get(split, ()), *closed.get(split, ())] for split in ORDER}
+        return Written(
+            {split: files for split, files in every.items() if files},
+            {split: shards.close() for split, shards in self.origins.items()},
+        )
+
+
+def is_single(config: Config) -> bool:
+    """Whether a split has one file: an ImageFolder knows one list, LLaMA-Factory one file."""
+    return config.layout != "rows" or config.recipe.shape in ("alpaca", "sharegpt", "openai")
 
 
 def base(config: Config, split: str) -> str:
     """The folder of a split in the dataset, with a slash behind it; or nothing."""
     return config.folder if config.layout == "rows" else f"{config.folder}{split}/"
-
-
-def shards(config: Config, split: str, place: Place) -> Shards:
-    rows = config.layout == "rows"
-    folder, stem = place.folder / base(config, split), split if rows else "metadata"
-    # An ImageFolder knows one list of its pictures, LLaMA-Factory one file for a split.
-    single = not rows or config.recipe.shape in ("alpaca", "sharegpt")
-    limit = 1 << 62 if single else place.shard_bytes
-    return Shards(folder, stem, config.files, opener(config), limit)
-
-
-def origin_shards(config: Config, split: str, place: Place) -> Shards:
-    """Where rows are from, line by line, when their trainer takes no further columns."""
-    folder = place.folder / base(config, split)
-    return Shards(folder, f"{split}.origin", "jsonl", JsonLines, 1 << 62)
 
 
 def additions(config: Config, decision: Decision) -> Iterator[bytes]:

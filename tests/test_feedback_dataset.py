@@ -96,7 +96,7 @@ def test_the_spec_in_the_manifest_asks_for_the_same_again(database, feedback, tm
     first = exported(database, tmp_path / "a", "dpo", splits=Splits(0.3))
     fill(database)
 
-    again = export(database, from_json(first["spec"]), tmp_path / "b", name="a", register=False)
+    again = export(database, from_json(first["spec"]), tmp_path / "b", name="a", version=1)
 
     assert again["events"] == first["events"]
     assert again["spec"] == first["spec"]
@@ -319,7 +319,7 @@ def test_a_killed_export_leaves_nothing_and_is_made_as_it_would_have_been(
     assert not folder.exists()
     [left] = tmp_path.glob(".out.*.partial")
     spec = from_json(json.loads((left / "job.json").read_bytes())["spec"])
-    whole = export(database, spec, tmp_path / "whole", name="out", register=False)
+    whole = export(database, spec, tmp_path / "whole", name="out", version=1)
     fill(database)
 
     subprocess.run([*run, "--resume"], cwd=ROOT, env=environment, check=True)

@@ -15,6 +15,13 @@ class FolderInUse(FileExistsError):
     """There is something at that place already."""
 
 
+def make_private(folder: Path) -> None:
+    """Make the folder and what is missing above it, for their owner alone."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700)
+
+
 class NewFile:
     """A file that only its owner may read; it is made with its first bytes, and counts them."""
 
@@ -76,7 +83,7 @@ class FilesBeside:
     def add(self, name: str, data: bytes) -> None:
         """Write a new file; names follow from content, so ask first whether it is there."""
         path = self.folder / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         file = NewFile(path)
         file.write(data)
         file.close()

@@ -254,7 +254,7 @@ def recipes(
         form = FORMATS.get(format)
         takes_shape = alone or (form is not None and shape in form.shapes)
         events = alone or format == EVENTS
-        own_shape: Shape | None = own or None  # type: ignore[assignment]
+        own_shape: Any = own or None
         found.append(
             Recipe(
                 format,

@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from feedback.dataset_folder import NewFile
+from feedback.dataset_folder import NewFile, make_private
 from feedback.ledger import ASSIGNED, Behind, data_rows, origin_path, read_manifest
 from feedback.splits import Split
 
@@ -112,7 +112,7 @@ def take_over(path: Path, place: Path, config: dict[str, Any], keep: Keep) -> Ta
     stays = [keep(sha256) for _, sha256 in data_rows(path, config)]
     if not any(stays):
         return None
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(place.parent)
     file = NewFile(place)
     if all(stays):
         copy(path, file)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from feedback.dataset_folder import NewFile
+from feedback.dataset_folder import NewFile, make_private
 from feedback.events_csv import BOM, cell
 from feedback.formats.format import Schema
 from feedback.plan import Config, FileType
@@ -150,7 +150,7 @@ class Shards:
     def add(self, line: bytes, within: dict[str, bytes] | None = None) -> None:
         within = within or {}
         if self.file is None:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.folder)
             name = f"{self.stem}-{len(self.done):05}.{self.files}"
             self.file, self.bytes, self.count = NewFile(self.folder / name), 0, 0
             self.rows = self.begin(self.file)

@@ -10,11 +10,12 @@ from db.media import MediaStore
 from db.migrate import migrate
 from db.tables import ANSWERS, KINDS, Consent, FeedbackEvent, Generation, Visitor, Vote
 from feedback.demo import THEMES, NotEmpty, fill, main
-from feedback.export import FORMATS, export
-from feedback.manifest import MEDIA, Recipe
+from feedback.formats import FORMATS
+from feedback.spec import MEDIA, Recipe
 from generators.image import ImageOptions
 from generators.latent import LatentOptions
 from generators.text import TextOptions
+from tests.exporting import exported
 from tests.factories import count, make_generation
 
 
@@ -45,11 +46,11 @@ def test_the_invented_feedback_gives_every_dataset(database, media, tmp_path):
     fill(database, media)
 
     for format in FORMATS:
-        manifest = export(database, tmp_path / format, Recipe(format), media=media)
+        manifest = exported(database, tmp_path / format, format, media=media)
         assert manifest["rows"] >= 10, format
     for medium in MEDIA:
         recipe = Recipe("vae-samples", medium=medium)
-        manifest = export(database, tmp_path / medium, recipe, media=media)
+        manifest = exported(database, tmp_path / medium, recipe, media=media)
         assert manifest["rows_by_label"].keys() == {"true", "false"}
         assert manifest["warnings"] == []
     assert manifest["events_allowed_for_training"] < manifest["events"]

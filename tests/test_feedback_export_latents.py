@@ -1,16 +1,15 @@
 """Which feedback on samples of a VAE becomes a row of vae-samples and vae-pairs."""
 
 import hashlib
-import json
-import uuid
 
 import pytest
-from pyarrow import parquet
 
 from db.media import MediaStore
 from db.tables import Generation
-from feedback.export import NothingToExport, count, export
-from feedback.manifest import MEDIA, Recipe
+from feedback.dataset import NothingToExport
+from feedback.spec import MEDIA, Recipe
+from tests.exporting import columns, counted, new, rows_of
+from tests.exporting import exported as export_bare
 from tests.factories import (
     cast_vote,
     drawn,
@@ -58,28 +57,21 @@ def exported(database, media, tmp_path):
     """Export: the manifest, and the rows."""
 
     def run(format, medium="pictures"):
-        folder = tmp_path / uuid.uuid4().hex
-        manifest = export(database, folder, Recipe(format, medium=medium), media=media)
-        return manifest, rows(folder / manifest["data"])
+        folder = new(tmp_path)
+        manifest = export_bare(database, folder, Recipe(format, medium=medium), media=media)
+        [config] = manifest["configs"]
+        return manifest | config, rows_of(folder)
 
     return run
 
 
 @pytest.fixture
 def summary(database, media):
-    return lambda format, medium="vectors": count(
-        database, Recipe(format, medium=medium), media=media
-    )
+    def run(format, medium="vectors"):
+        recipe = Recipe(format, medium=medium if format == "vae-samples" else "pictures")
+        return counted(database, recipe, media)
 
-
-def rows(path):
-    if path.suffix == ".parquet":
-        return parquet.read_table(path).to_pylist()
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-
-def columns(row):
-    return {name: value for name, value in row.items() if not name.startswith("genloop_")}
+    return run
 
 
 # vae-samples
@@ -117,8 +109,9 @@ def test_samples_of_each_medium_have_their_own_dataset(sampled, exported, media)
         ],
     }
     for medium, (manifest, read) in found.items():
-        assert list(columns(read[0])) == manifest["columns"]
-        assert manifest["filters"]["medium"] == medium
+        names = ["image" if name == "file_name" else name for name in columns(read[0])]
+        assert names == manifest["columns"]
+        assert manifest["spec"]["configs"][0]["medium"] == medium
 
 
 @sqlite
@@ -284,8 +277,10 @@ def test_the_same_samples_give_the_same_bytes(database, sampled, media, tmp_path
         sampled([(0, "thumb", 1), (0, "choice", True)], pictures=(picture, picture))
 
     first, second = (
-        export(database, tmp_path / name, Recipe(format), "z", media=media) for name in "ab"
+        export_bare(database, tmp_path / name, Recipe(format), name=name, media=media)
+        for name in "ab"
     )
 
-    assert first["files"] == second["files"]
+    for name in first["files"].keys() - {"README.md"}:
+        assert first["files"][name] == second["files"][name]
     assert first["rows"] == 3

@@ -2,23 +2,24 @@
 
 import hashlib
 import io
-import json
-import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pyarrow import parquet
 
 from db.media import MediaStore
 from db.tables import Comparison, Export, ExportRow, Generation, Vote
+from feedback.dataset import NothingToExport
 from feedback.erase import erase
-from feedback.export import FORMATS, NothingToExport, count, export
+from feedback.formats import FORMATS
 from feedback.formats.image_preferences import is_first
 from feedback.formats.pictures import NoMediaStore, bare
-from feedback.manifest import Recipe
+from feedback.spec import Recipe
+from tests.exporting import counted, new, rows_of
+from tests.exporting import exported as export_bare
+from tests.exporting import read_rows as rows
 from tests.factories import cast_vote, drawn, make_pictures, make_samples, make_visitor, rate
 
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -60,9 +61,9 @@ def exported(database, media, tmp_path):
     """Export, and read back the rows."""
 
     def run(format):
-        folder = tmp_path / uuid.uuid4().hex
-        manifest = export(database, folder, Recipe(format), media=media)
-        return rows(folder / manifest["data"])
+        folder = new(tmp_path)
+        export_bare(database, folder, format, media=media)
+        return rows_of(folder)
 
     return run
 
@@ -70,18 +71,12 @@ def exported(database, media, tmp_path):
 @pytest.fixture
 def held(database, media):
     """How many rows of a format are held back, by reason."""
-    return lambda format: count(database, Recipe(format), media=media)["quarantined_by_reason"]
+    return lambda format: counted(database, format, media)["quarantined_by_reason"]
 
 
 @pytest.fixture
 def has_none(database, media):
-    return lambda format: count(database, Recipe(format), media=media)["selected"] == 0
-
-
-def rows(path):
-    if path.suffix == ".parquet":
-        return parquet.read_table(path).to_pylist()
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return lambda format: counted(database, format, media)["selected"] == 0
 
 
 def captions(rows):
@@ -217,7 +212,7 @@ def test_ties_are_counted_and_not_written(asked, database, media):
     asked([(0, "rank", 1), (1, "rank", 1), (2, "rank", 2)], colours=three)
     asked(colours=three, prompt="x", votes=[(0, 1, "tie"), (0, 2, "both_bad"), (1, 2, "left")])
 
-    summary = count(database, Recipe("image-preferences"), media=media)
+    summary = counted(database, "image-preferences", media)
 
     assert summary["quarantined_by_reason"] == {"both_bad": 1, "tie": 2}
     assert summary["rows_by_source"] == {"rank": 2, "vote": 1}
@@ -290,17 +285,18 @@ def test_both_places_win_about_as_often():
 def test_a_row_has_the_columns_of_pick_a_pic(asked, database, media, tmp_path):
     [red, green] = asked([(0, "choice", True)], colours=("red", "green"), prompt="红苹果")
 
-    manifest = export(database, tmp_path / "out", Recipe("image-preferences"), media=media)
+    manifest = export_bare(database, tmp_path / "out", "image-preferences", media=media)
 
     [row] = rows(tmp_path / "out" / "train.parquet")
-    assert list(row) == [*manifest["columns"], *(name for name in row if "genloop" in name)]
+    [config] = manifest["configs"]
+    assert list(row) == [*config["columns"], *(name for name in row if "genloop" in name)]
     assert row["caption"] == "红苹果"
     best = "0" if row["label_0"] else "1"
     assert row[f"jpg_{best}"] == drawn("red")
     assert Image.open(io.BytesIO(row["jpg_0"])).format == "PNG"
     assert (row["model_0"], row["are_different"], row["has_label"]) == ("painter", True, True)
     assert row["genloop_generation_ids"].split() == [red, green]
-    assert manifest["rows_by_label"] == {"true" if best == "0" else "false": 1}
+    assert config["rows_by_label"] == {"true" if best == "0" else "false": 1}
     assert manifest["written_with"].keys() == {"pyarrow"}
 
 
@@ -308,13 +304,13 @@ def test_a_row_has_the_columns_of_pick_a_pic(asked, database, media, tmp_path):
 def test_kohyas_folders_pair_pictures_by_their_names(asked, database, media, tmp_path):
     asked([(0, "choice", True)], colours=("red", "green", "blue"), prompt="red\napple")
 
-    manifest = export(database, tmp_path / "out", Recipe("kohya"), media=media)
+    manifest = export_bare(database, tmp_path / "out", "kohya", media=media)
 
-    won, lost = tmp_path / "out" / "w", tmp_path / "out" / "l"
+    won, lost = tmp_path / "out/train/w", tmp_path / "out/train/l"
     names = {path.name for path in won.iterdir()}
     assert names == {path.name for path in lost.iterdir()}
     assert len(names) == 4 and manifest["rows"] == 2
-    for row in rows(tmp_path / "out" / "metadata.jsonl"):
+    for row in rows_of(tmp_path / "out"):
         name = row["w_file_name"].removeprefix("w/")
         assert row["l_file_name"] == f"l/{name}"
         assert (won / name).read_bytes() == drawn("red")
@@ -342,7 +338,7 @@ def test_nothing_leaves_without_consent(asked, database, media, has_none, tmp_pa
 
     for format in IMAGE_FORMATS:
         with pytest.raises(NothingToExport, match="of 5 .* 0 may .*, of 1 votes 0, and"):
-            export(database, tmp_path / "out", Recipe(format), media=media)
+            export_bare(database, tmp_path / "out", format, media=media)
     assert not list(tmp_path.glob("*out*"))
 
 
@@ -419,18 +415,16 @@ def test_each_task_goes_into_its_own_formats(asked, database, media):
 
     database.write(work)
 
-    found = {
-        format: count(database, Recipe(format, medium="vectors"), media=media)["model_versions"]
-        for format in FORMATS
-    }
-    tasks = {format: {version["task"] for version in made} for format, made in found.items()}
-    assert tasks == {format: set() for format in NO_TEXT} | {
-        "captions": {"image"},
-        "image-preferences": {"image"},
-        "kohya": {"image"},
-        "vae-samples": set(),  # without x it is no vector
-        "vae-pairs": {"vae"},
-    }
+    found = {}
+    for format in FORMATS:
+        medium = "vectors" if format == "vae-samples" else "pictures"
+        found[format] = counted(database, Recipe(format, medium=medium), media)["selected"] > 0
+    assert [format for format, some in found.items() if some] == [
+        "captions",
+        "image-preferences",
+        "kohya",
+        "vae-pairs",  # and no vae-samples: without x it is no vector
+    ]
 
 
 # Pictures that cannot leave
@@ -443,11 +437,11 @@ def test_missing_and_broken_pictures_are_held_back(asked, database, media, tmp_p
     media.path(hashlib.sha256(drawn("red")).hexdigest()).unlink()
     media.path(hashlib.sha256(drawn("green")).hexdigest()).write_bytes(drawn("black"))
 
-    manifest = export(database, tmp_path / "out", Recipe("captions"), media=media)
+    manifest = export_bare(database, tmp_path / "out", "captions", media=media)
 
     assert manifest["quarantined_by_reason"] == {"missing_picture": 1, "unreadable_picture": 1}
     assert (manifest["selected"], manifest["rows"], manifest["quarantined"]) == (3, 1, 2)
-    assert len(list((tmp_path / "out" / "images").iterdir())) == 1
+    assert len(list((tmp_path / "out/train/images").iterdir())) == 1
     held = rows(tmp_path / "out" / "quarantine.jsonl")
     assert [(row["event_ids"], row["vote_ids"]) for row in held] == [([1], []), ([2], [])]
 
@@ -497,7 +491,7 @@ def test_nobody_exports_pictures_without_saying_where_they_are(asked, database, 
     asked([(0, "thumb", 1)])
 
     with pytest.raises(NoMediaStore):
-        export(database, tmp_path / "out", Recipe("captions"))
+        export_bare(database, tmp_path / "out", "captions")
     assert not list(tmp_path.glob("*out*"))
 
 
@@ -546,11 +540,11 @@ def test_the_folder_is_whole_and_the_same_each_time(asked, database, media, tmp_
     folders = [tmp_path / "a", tmp_path / "b"]
 
     first, second = (
-        export(database, folder, Recipe(format), "pictures", media=media) for folder in folders
+        export_bare(database, folder, format, name=folder.name, media=media) for folder in folders
     )
 
-    assert first["files"] == second["files"]
-    assert files(folders[0]) == files(folders[1])
+    assert differing(first["files"], second["files"]) == {"README.md"}
+    assert differing(files(folders[0]), files(folders[1])) == {"README.md"}
     content = files(folders[0])
     named = {name: file["sha256"] for name, file in first["files"].items()}
     beside = {}
@@ -563,8 +557,14 @@ def test_the_folder_is_whole_and_the_same_each_time(asked, database, media, tmp_
     for path in folders[0].rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
     assert first["selected"] == first["rows"] + first["quarantined"]
-    for key in (counted := count(database, Recipe(format), media=media)).keys() - {"created_at"}:
-        assert counted[key] == first[key]
+    summary = counted(database, format, media)
+    for key in ("selected", "rows", "quarantined", "quarantined_by_reason"):
+        assert summary[key] == first[key]
+
+
+def differing(one, other):
+    """The names under which there is not the same in both."""
+    return {name for name in {*one, *other} if one.get(name) != other.get(name)}
 
 
 def files(folder):
@@ -584,7 +584,7 @@ def test_the_ledger_names_the_events_and_votes_of_every_row(
     asked(colours=("blue", "black"), prompt="x", votes=[(0, 1, "right"), (1, 0, "tie")])
     asked(colours=("blue", "black"), prompt="y", votes=[(0, 1, "right")])
 
-    manifest = export(database, tmp_path / "out", Recipe(format), media=media)
+    manifest = export_bare(database, tmp_path / "out", format, media=media)
 
     with database.read() as session:
         [entry] = session.query(Export)
@@ -606,6 +606,6 @@ def test_a_picture_is_written_once_however_many_rows_show_it(asked, database, me
     asked([(0, "thumb", 1)], prompt="red")
     asked([(0, "thumb", 1)], prompt="rouge")
 
-    manifest = export(database, tmp_path / "out", Recipe("captions"), media=media)
+    manifest = export_bare(database, tmp_path / "out", "captions", media=media)
 
     assert manifest["rows"] == 2 and manifest["media"]["files"] == 1

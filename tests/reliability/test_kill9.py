@@ -8,8 +8,7 @@ from collections import Counter
 import pytest
 
 from db.engine import Database
-from feedback.export import export
-from feedback.manifest import Recipe
+from tests.exporting import exported
 from tests.reliability.stage import (
     Client,
     Kennel,
@@ -56,7 +55,7 @@ def test_every_acknowledged_event_survives_kill_9(kennel, tmp_path):
 
 def exported_keys(stage, folder) -> Counter:
     database = Database(f"sqlite:///{stage.database}")
-    export(database, folder / "export", Recipe("jsonl"))
+    exported(database, folder / "export", "events")
     database.close()
     lines = (folder / "export" / "feedback.jsonl").read_text(encoding="utf-8").splitlines()
     return Counter(json.loads(line)["event_key"] for line in lines)

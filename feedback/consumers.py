@@ -114,12 +114,12 @@ def prepared(config: Findings, dataset: Any, asked: Findings, cache: Path) -> li
     if config["trainer"] == "kto" and len(set(dataset["label"])) < 2:
         return [f"{config['name']} has labels of one kind alone"]
     size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-    model = AutoModelForCausalLM.from_config(  # only its trainer is wanted
-        LlamaConfig(vocab_size=len(tokenizer), num_attention_heads=1, **size)
-    )
+    layout = LlamaConfig(vocab_size=len(tokenizer), num_attention_heads=1, **size)
+    tiny = cache / "tiny"  # a model because there has to be one: only its trainer is wanted
+    AutoModelForCausalLM.from_config(layout).save_pretrained(tiny)
     trainer, settings = (getattr(trl, name) for name in TRAINERS[config["trainer"]])
     made = trainer(
-        model=model,
+        model=str(tiny),
         args=settings(
             output_dir=str(cache / "trl"),
             max_length=asked["max_tokens"] or 1024,

@@ -18,7 +18,7 @@ import orjson
 from numpy.typing import NDArray
 
 from feedback.dataset_folder import NewFile, make_private
-from feedback.ledger import ASSIGNED, Behind, data_rows, origin_path, read_manifest
+from feedback.ledger import ASSIGNED, LISTED, Behind, data_rows, origin_path, read_manifest
 from feedback.splits import Split
 
 CHUNK = 1 << 20  # bytes that are copied at once
@@ -67,6 +67,16 @@ class Former:
             for split in self.config(name)["splits"]
         }
 
+    def hashes(self) -> Iterator[tuple[str, str]]:
+        """Every file but the manifest with its SHA-256; those in subfolders last."""
+        for name, file in self.manifest["files"].items():
+            yield name, file["sha256"]
+        if LISTED in self.manifest["files"]:
+            with (self.folder / LISTED).open("rb") as lines:
+                for line in lines:
+                    entry = orjson.loads(line)
+                    yield entry["name"], entry["sha256"]
+
     def assignments(self) -> Iterator[tuple[str, Split]]:
         """On which side every key was."""
         path = self.folder / ASSIGNED
@@ -84,11 +94,12 @@ def row_id(sha256: str) -> int:
 def read_former(folder: Path) -> Former:
     """The export in the folder, whose files are checked; raises NoExport or DamagedExport."""
     content, manifest = read_manifest(folder)
-    for name, file in manifest["files"].items():
+    former = Former(folder, manifest, hashlib.sha256(content).hexdigest())
+    for name, sha256 in former.hashes():
         path = folder / name
-        if not path.is_file() or sha256_of(path) != file["sha256"]:
+        if not path.is_file() or sha256_of(path) != sha256:
             raise DamagedExport(f"{path} is not the file that the manifest describes")
-    return Former(folder, manifest, hashlib.sha256(content).hexdigest())
+    return former
 
 
 def sha256_of(path: Path) -> str:

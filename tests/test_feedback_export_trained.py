@@ -1,4 +1,4 @@
-"""The real consumers of pictures and latents: datasets, diffusers' recipes, a logistic model."""
+"""The real consumers of every format take it, and take a step: TRL, transformers, diffusers."""
 
 import io
 import math
@@ -7,10 +7,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from config import BUNDLED
 from db.media import MediaStore
-from feedback.export import export
-from feedback.manifest import MEDIA, Recipe
-from tests.factories import cast_vote, drawn, make_pictures, make_samples, make_visitor, rate
+from feedback.dataset import export
+from feedback.formats.llama_factory import converted
+from feedback.formats.rubric import LABELS
+from feedback.spec import EVENTS, MEDIA, Lint, Recipe, Splits
+from tests.exporting import bare, fill, rows_of
+from tests.exporting import exported as export_bare
+from tests.factories import (
+    cast_vote,
+    drawn,
+    make_generation,
+    make_pictures,
+    make_samples,
+    make_visitor,
+    rate,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -69,7 +82,7 @@ def exported(database, taste, media, tmp_path):
 
     def run(recipe):
         folder = tmp_path / f"{recipe.format}-{recipe.medium}"
-        manifest = export(database, folder, recipe, media=media)
+        manifest = export_bare(database, folder, recipe, media=media)
         loaded = load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
         return folder, manifest, loaded
 
@@ -80,8 +93,8 @@ def exported(database, taste, media, tmp_path):
 def test_datasets_opens_the_folder(exported, recipe):
     _, manifest, dataset = exported(recipe)
 
-    names = {name.removesuffix("_file_name") for name in manifest["columns"]}
-    names = {"image" if name == "file_name" else name for name in names}
+    [config] = manifest["configs"]
+    names = {name.removesuffix("_file_name") for name in config["columns"]}
     assert names <= set(dataset.column_names)
     assert len(dataset) == manifest["rows"] > 0
     for row in dataset:
@@ -117,12 +130,199 @@ def test_a_single_row_is_still_a_dataset(database, media, tmp_path):
         rate(session, ann, picture, "thumb", 1)
 
     database.write(work)
-    export(database, tmp_path / "out", Recipe("captions"), media=media)
+    export_bare(database, tmp_path / "out", "captions", media=media)
 
     [row] = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
 
     assert row["image"].getpixel((0, 0)) == (255, 0, 0)
     assert row["text"] == "red apple"
+
+
+# Text: datasets and TRL
+
+POET = str(BUNDLED / "poet")
+TEMPLATE = (
+    "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+SETTINGS = {
+    "max_steps": 2,
+    "per_device_train_batch_size": 2,
+    "use_cpu": True,
+    "bf16": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "disable_tqdm": True,
+}
+
+
+@pytest.fixture
+def text(database):
+    fill(database)
+
+
+@pytest.fixture
+def opened(database, text, tmp_path):
+    """Export one text config, and open the folder as anybody would."""
+    from datasets import load_dataset
+
+    def run(recipe, **options):
+        folder = tmp_path / "out"
+        export_bare(database, folder, recipe, **options)
+        return load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+
+    return run
+
+
+@pytest.mark.parametrize("shape", ["standard", "conversational"])
+@pytest.mark.parametrize(
+    ("format", "trainer"),
+    [("sft", "SFT"), ("dpo", "DPO"), ("kto", "KTO"), ("dpo", "Reward"), ("prompts", "GRPO")],
+)
+def test_trl_trains_on_the_export(opened, tmp_path, format, trainer, shape):
+    import trl
+    from transformers import AutoTokenizer
+
+    dataset = opened(Recipe(format, shape))
+    tokenizer = AutoTokenizer.from_pretrained(POET)
+    tokenizer.chat_template = tokenizer.chat_template or TEMPLATE
+    settings, more = dict(SETTINGS), {}
+    if trainer == "GRPO":
+        settings |= {"num_generations": 2, "max_completion_length": 4}
+        more = {"reward_funcs": lambda completions, **_: [float(len(c)) for c in completions]}
+    made = getattr(trl, f"{trainer}Trainer")(
+        model=POET,
+        args=getattr(trl, f"{trainer}Config")(output_dir=str(tmp_path / "run"), **settings),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        **more,
+    )
+
+    assert trl.data_utils.is_conversational(dataset[0]) == (shape == "conversational")
+    assert len(made.train_dataset) == len(dataset) == len(rows_of(tmp_path / "out"))
+    assert made.train().global_step == 2
+
+
+@pytest.mark.parametrize(("format", "problem"), [("rewards", "regression"), ("rubric", None)])
+def test_transformers_learns_scores_and_reasons(opened, tmp_path, format, problem):
+    """A regression of the score, and a classifier of which reasons are named."""
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+    )
+
+    dataset = opened(Recipe(format))
+    tokenizer = AutoTokenizer.from_pretrained(POET)
+
+    def prepared(row):
+        labels = [row["score"]] if format == "rewards" else row["labels"]
+        return {**tokenizer(row["prompt"] + row["completion"]), "labels": labels}
+
+    count = 1 if format == "rewards" else len(LABELS)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        POET, num_labels=count, problem_type=problem or "multi_label_classification"
+    )
+    model.config.pad_token_id = tokenizer.pad_token_id
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(output_dir=str(tmp_path / "run"), **SETTINGS),
+        train_dataset=dataset.map(prepared, remove_columns=dataset.column_names),
+        data_collator=DataCollatorWithPadding(tokenizer),
+    )
+
+    assert trainer.train().global_step == 2
+
+
+@pytest.mark.parametrize("files", ["jsonl", "parquet"])
+def test_datasets_opens_the_configs_of_one_folder_by_their_names(
+    database, taste, text, media, tmp_path, files
+):
+    from datasets import get_dataset_config_names, load_dataset
+
+    recipes = [
+        Recipe("sft", name="texts"),
+        Recipe("dpo", "conversational"),
+        Recipe("kto"),
+        Recipe("rewards"),
+        Recipe("vae-pairs"),
+        Recipe(EVENTS),
+    ]
+    if files == "parquet":
+        recipes += [Recipe("captions"), Recipe("image-preferences"), Recipe("vae-samples")]
+    options = {"files": files, "splits": Splits(0.3), "reuse": "allow"}
+    manifest = export_bare(database, tmp_path / "out", *recipes, media=media, **options)
+
+    folder = str(tmp_path / "out")
+    assert get_dataset_config_names(folder) == [config["name"] for config in manifest["configs"]]
+    for config in manifest["configs"]:
+        for split, parts in config["splits"].items():
+            dataset = load_dataset(
+                folder, config["name"], split=split, cache_dir=str(tmp_path / "cache")
+            )
+            assert len(dataset) == sum(part["rows"] for part in parts)
+            assert set(config["columns"]) <= set(dataset.column_names)
+            if config["name"] == "captions":
+                assert isinstance(dataset[0]["image"], Image.Image)
+            if config["name"] == "dpo":
+                assert dataset.to_list() == rows_of(tmp_path / "out", "dpo", split)
+
+
+def test_datasets_reads_a_csv_as_it_was_written(database, tmp_path):
+    """Not the text NA as nothing, nor 01 as a number."""
+    from datasets import load_dataset
+
+    texts = ["NA", "null", "01", "1.0", "True", "a,\r\nb", "", '"']
+
+    def work(session):
+        ann = make_visitor(session)
+        for text in filter(None, texts):
+            poem = make_generation(session, ann, prompt=text, output="x")
+            rate(session, ann, poem, "edit", f"{text}")
+
+    database.write(work)
+    export_bare(database, tmp_path / "out", "sft", files="csv")
+
+    dataset = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+
+    assert dataset["prompt"] == dataset["completion"] == [text for text in texts if text]
+
+
+def test_llama_factory_opens_its_files_as_it_does(database, text, tmp_path):
+    """By the file that dataset_info.json names; its converter makes a pair of every row."""
+    import json
+
+    from datasets import load_dataset
+
+    export_bare(database, tmp_path / "out", Recipe("dpo", "sharegpt"))
+    described = json.loads((tmp_path / "out" / "dataset_info.json").read_bytes())["dpo"]
+
+    dataset = load_dataset(
+        "json",
+        data_files=[str(tmp_path / "out" / described["file_name"])],
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+    )
+
+    found = [converted(row, described) for row in dataset]
+    assert found and all(len(one.response) == 2 and one.problem is None for one in found)
+
+
+def test_an_export_is_opened_by_its_consumers_before_it_is_done(database, text, tmp_path):
+    spec = bare("sft", "dpo", "kto", reuse="allow", lint=Lint(tokenizer=POET))
+
+    manifest = export(database, spec, tmp_path / "out")
+
+    checked = manifest["checked"]
+    assert checked["datasets"]["problems"] == checked["trl"]["problems"] == []
+    assert checked["trl"]["rows_tried"] == manifest["rows"]
+    assert {checked[name]["version"] for name in ("datasets", "trl")} == {"5.2.0", "1.16.0"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *(name.partition("/")[0] for name in manifest["files"]),
+        "manifest.json",
+    }
 
 
 # diffusers
@@ -173,10 +373,10 @@ def test_the_text_to_image_recipe_learns_from_captions(exported, painter, tmp_pa
     # This is what the script makes of --train_data_dir; it finds all files, ours among them.
     dataset = load_dataset(
         "imagefolder",
-        data_files={"train": str(folder / "**")},
+        data_files={"train": str(folder / "train" / "**")},
         cache_dir=str(tmp_path / "script cache"),
     )["train"]
-    assert len(dataset) == manifest["rows"] == 8
+    assert len(dataset) == manifest["rows"] == 5
     assert dataset.column_names[:2] == ["image", "text"]
     assert set(dataset["text"]) == {"red apple", "blue apple", "red cat", "红 猫", "gray cat"}
     scheduler = DDPMScheduler.from_config(painter.scheduler.config)

@@ -1,6 +1,7 @@
 """Clusters of near-duplicate texts: what is the same, what is nearly so, and what is not."""
 
 import random
+from collections import Counter
 from itertools import combinations
 
 import numpy as np
@@ -180,6 +181,18 @@ def test_more_texts_of_one_kind_than_are_compared_with_each_other_are_still_foun
     rng.shuffle(order)
 
     assert set(clusters(tmp_path, dict(order)).values()) == {0}
+
+
+def test_a_crowded_bucket_gives_up_its_pairs_whatever_the_order(tmp_path):
+    rng = random.Random(11)
+    template = "".join(map(chr, range(0x4E00, 0x4E64)))
+    tails = ["".join(chr(rng.randrange(0x5000, 0x9000)) for _ in range(3)) for _ in range(300)]
+    texts = [f"{template}{tail}{end}" for tail in tails for end in "甲乙"]
+    rng.shuffle(texts)
+    found = clusters(tmp_path, dict(enumerate(texts)), 0.95)
+
+    # Each has one text that is as good as the same, and 598 that only share the template.
+    assert sorted(Counter(found.values()).values()) == [2] * 300
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.85, 0.95])

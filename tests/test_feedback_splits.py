@@ -193,11 +193,11 @@ def test_something_must_be_left_for_training(shares):
         Shares(*shares)
 
 
-def hub(visitors=40, rows_each=10):
+def hub(visitors=40, rows_each=10, name="v"):
     """Everybody tries the same example once, and then prompts of their own."""
     return {
         visitor * rows_each + at: [
-            f"visitor:{visitor}",
+            f"visitor:{name}{visitor}",
             f"prompt:{visitor}-{at}" if at else "prompt:the example",
         ]
         for visitor in range(visitors)
@@ -207,17 +207,22 @@ def hub(visitors=40, rows_each=10):
 
 def test_one_example_that_everybody_tries_does_not_take_the_test_set_away(folder):
     rows = hub()
-    whole, _, untouched = divided(folder, rows, largest=1.0)
     splits, _, division = divided(folder, rows, largest=0.2)
 
-    assert set(whole.values()) == {"train"}
-    assert untouched.largest_share == 1
+    assert division.largest_share == 1
     assert division.broken_groups == 1 and division.broken_rows == 400
     assert division.ties[0] == {"kind": "prompt", "pin": pin_of("prompt:the example"), "rows": 40}
     # Only the rows of that example are withheld, where their visitors are not for training.
     assert division.rows_by_split["test"] >= 0.2 * 400
     assert division.rows_by_split[WITHHELD] == division.withheld_for["prompt"] <= 40
     assert all(row % 10 == 0 for row, split in splits.items() if split == WITHHELD)
+
+
+@pytest.mark.parametrize("name", "abcdef")
+def test_a_group_of_more_than_half_of_the_rows_is_trained_on_whatever_its_name(folder, name):
+    splits, _, _ = divided(folder, hub(4, name=name), largest=1.0)
+
+    assert set(splits.values()) == {"train"}
 
 
 def test_what_is_too_large_is_told(folder):
@@ -247,6 +252,15 @@ def test_pins_hold_when_the_oldest_rows_are_withdrawn(folder):
     after, _, _ = divided(folder, left, pins=pins.items())
 
     assert all(after[row] == before[row] for row in left)
+
+
+def test_pins_hold_when_a_group_comes_to_be_broken_up(folder):
+    rows = {row: [f"visitor:{row // 2}", f"prompt:{row}"] for row in range(20)}
+    pins = {pin_of(f"visitor:{each}"): SPLITS[each % 3] for each in range(10)}
+    splits, _, division = divided(folder, rows, largest=0.0, pins=pins.items())
+
+    assert splits == {row: SPLITS[row // 2 % 3] for row in rows}
+    assert division.moved == {}
 
 
 def test_a_group_of_both_sides_goes_to_train_and_that_is_told(folder):

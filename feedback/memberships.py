@@ -71,17 +71,17 @@ class Memberships(Scratch):
         count = 0  # of keys
         for part in in_order(self.folder / "joined", 3):
             hashes, places, kinds = part[:, 0], np.searchsorted(self.rows, part[:, 1]), part[:, 2]
-            start = np.flatnonzero(np.diff(hashes, prepend=~hashes[0]))
+            start = np.flatnonzero(np.diff(hashes, prepend=~hashes[0]))  # where a key begins
             members = np.diff(start, append=len(part))
             keys = np.repeat(np.arange(count, count + len(start)), members)
             append(self.folder / "memberships", np.stack([keys, places], axis=1))
             append(self.folder / "keys", hashes[start])
-            append(self.folder / "kinds", kinds[start].astype(np.int8))
+            append(self.folder / "kinds", kinds[start].astype(np.int32))
             append(self.folder / "members", members.astype(np.int32))
             append(self.folder / "first", places[start])
             count += len(start)
         self.keys, self.first = stored(self.folder / "keys"), stored(self.folder / "first")
-        self.kinds = stored(self.folder / "kinds", np.int8)
+        self.kinds = stored(self.folder / "kinds", np.int32)
         self.members = stored(self.folder / "members", np.int32)
 
     def memberships(self) -> Iterator[Integers]:

@@ -88,6 +88,8 @@ def in_order(path: Path, columns: int) -> Iterator[Integers]:
             part = (some[:, 0].astype(float) + 2.0**63) / 2.0**64 * parts
             chosen.append(some[np.minimum(part.astype(np.int64), parts - 1) == number])
         found = np.concatenate(chosen)
+        if not len(found):  # where few keys have many rows
+            continue
         found = found[np.lexsort(found.T[::-1])]
         new = np.ones(len(found), dtype=bool)
         new[1:] = (found[1:] != found[:-1]).any(axis=1)

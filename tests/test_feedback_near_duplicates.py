@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feedback import near_duplicates
 from feedback.near_duplicates import (
     MISSED,
     Clusters,
@@ -161,6 +162,16 @@ def test_banding_finds_what_comparing_every_pair_finds(tmp_path, threshold):
 
     assert len(set(wanted.values())) < 200
     assert clusters(tmp_path, dict(enumerate(texts)), threshold) == wanted
+
+
+def test_hashes_that_are_sorted_in_many_parts_give_the_same(tmp_path, monkeypatch):
+    texts = dict(enumerate(drifted(random.Random(9), 200)))
+    at_once = clusters(tmp_path, texts)
+    monkeypatch.setattr(near_duplicates, "SORTED", 30)
+    monkeypatch.setattr(near_duplicates, "BATCH", 500)
+
+    assert len(set(at_once.values())) < 180
+    assert clusters(tmp_path, texts) == at_once
 
 
 @settings(max_examples=15, deadline=None)

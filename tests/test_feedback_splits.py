@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feedback import scratch
 from feedback.leakage import leaked_keys, leaked_near_duplicates
 from feedback.splits import SPLITS, WITHHELD, Groups, Shares, pin_of
 
@@ -287,6 +288,16 @@ def test_a_division_can_be_made_again_with_other_options(folder):
         groups.divide(HALVES, largest=0.0)
 
         assert dict(groups.split_of()).keys() == first.keys() | {1000}
+
+
+@pytest.mark.parametrize("rows", [hub(), {row: ["visitor:one"] for row in range(50)}])
+def test_rows_that_are_sorted_in_many_parts_come_out_the_same(folder, rows, monkeypatch):
+    _, pins, _ = divided(folder, rows)
+    at_once = divided(folder, rows, largest=0.0, pins=pins.items())
+    monkeypatch.setattr(scratch, "SORTED", 8)
+    monkeypatch.setattr(scratch, "CHUNK", 4)
+
+    assert divided(folder, rows, largest=0.0, pins=pins.items()) == at_once
 
 
 def test_nothing_stays_on_the_disk(tmp_path):

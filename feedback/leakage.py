@@ -7,14 +7,11 @@ division: a key on both sides must never be, a prompt that is nearly the same on
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from feedback.memberships import Memberships
 from feedback.near_duplicates import Clusters
 from feedback.splits import SPLITS, WITHHELD
-
-STRADDLING = """
-SELECT kind, count(*) FROM (SELECT min(kind) AS kind FROM members GROUP BY key HAVING count(*) > 1)
-GROUP BY kind
-"""
 
 
 def leaked_keys(rows: Iterable[tuple[str, Iterable[bytes | str]]], folder: Path) -> dict[str, int]:
@@ -26,10 +23,9 @@ def leaked_keys(rows: Iterable[tuple[str, Iterable[bytes | str]]], folder: Path)
         for split, keys in rows:
             if split != WITHHELD:
                 seen.join(SPLITS.index(split), keys)  # a side is the row of all its keys
-        seen.sort()
-        kinds = list(seen.kinds)
-        found = {kinds[kind]: keys for kind, keys in seen.scratch.database.execute(STRADDLING)}
-    return {kind: found.get(kind, 0) for kind in sorted(kinds)}
+        seen.sort()  # by now every key has as many rows as it has sides
+        straddling = np.bincount(seen.kinds[seen.members > 1], minlength=len(seen.number_of))
+        return dict(sorted(zip(seen.number_of, straddling.tolist(), strict=True)))
 
 
 def leaked_near_duplicates(

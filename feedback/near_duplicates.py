@@ -8,6 +8,7 @@ and punctuation at the edges of words make no difference.
 
 import math
 import re
+import sqlite3
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.scratch import DisjointSets, OnScratch, numbers
+from feedback.components import DisjointSets
+from feedback.scratch import Scratch, numbers
 
 NGRAM = 3  # characters: enough for Chinese, and long English texts do not share them all
 HASHES = 96  # at most, for all bands together
@@ -143,9 +145,16 @@ CREATE TABLE texts (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, form BLOB 
 CREATE TABLE rows (row INTEGER PRIMARY KEY, text INTEGER NOT NULL);
 CREATE TABLE bucket (id INTEGER PRIMARY KEY);
 """
+PRAGMAS = (
+    "journal_mode=OFF",
+    "synchronous=OFF",
+    "locking_mode=EXCLUSIVE",
+    "temp_store=FILE",
+    "cache_size=-16000",  # KiB
+)
 
 
-class Clusters(OnScratch):
+class Clusters(Scratch):
     """Clusters of the rows that were added, each row once.
 
     The texts lie in a temporary SQLite file in the folder, their hashes beside it: memory does not
@@ -156,14 +165,19 @@ class Clusters(OnScratch):
         """threshold: 0.5 to 1; raises ValueError. 1 means the same set of trigrams."""
         if not 0.5 <= threshold <= 1:
             raise ValueError(f"near-duplicates need a threshold from 0.5 to 1, not {threshold}")
-        super().__init__(folder, SCHEMA)
+        super().__init__(folder)
+        self.database = opened(self.folder / "texts.db")
         self.threshold = threshold
         self.bands, self.hashes = banding(threshold)
         self.texts = 0
         self.compared = 0  # pairs
         self.waiting: list[tuple[int, str]] = []
         self.characters = 0
-        self.files = [self.scratch.folder / f"band{band}" for band in range(self.bands)]
+        self.files = [self.folder / f"band{band}" for band in range(self.bands)]
+
+    def close(self) -> None:
+        self.database.close()
+        super().close()
 
     def add(self, row: int, text: str) -> None:
         form = letters(text)
@@ -174,7 +188,7 @@ class Clusters(OnScratch):
 
     def flush(self) -> None:
         """Enter the waiting rows, and hash those of their texts that are new."""
-        database, new, rows = self.scratch.database, [], []
+        database, new, rows = self.database, [], []
         for row, form in self.waiting:
             encoded = form.encode("utf-8", "surrogatepass")  # half a pair is a letter here
             key = key_of(encoded)
@@ -203,12 +217,12 @@ class Clusters(OnScratch):
         The same whatever the order in which the rows were added.
         """
         self.flush()
-        sets = DisjointSets(self.scratch.folder / "sets", self.texts)
+        sets = DisjointSets(self.folder / "sets", self.texts)
         for path in self.files if self.texts else []:
             for ids in buckets(path, self.texts):
                 self.join_similar(ids, sets)
-        smallest = numbers(self.scratch.folder / "smallest", self.texts).data
-        for row, text in self.scratch.database.execute("SELECT row, text FROM rows ORDER BY row"):
+        smallest = numbers(self.folder / "smallest", self.texts).data
+        for row, text in self.database.execute("SELECT row, text FROM rows ORDER BY row"):
             cluster = sets.find(text)
             if not smallest[cluster]:  # rows come in order, so this is its first
                 smallest[cluster] = row + 1
@@ -220,7 +234,8 @@ class Clusters(OnScratch):
         These are neighbours in the order of their letters (the sorted neighbourhood of Hernández
         and Stolfo 1995), so that a crowded bucket costs as many comparisons as it has texts.
         """
-        if len({sets.find(one) for one in ids}) == 1:
+        first = sets.find(ids[0])
+        if all(sets.find(one) == first for one in ids):
             return
         before: deque[tuple[int, frozenset[str]]] = deque(maxlen=MANY)
         for one, form in self.in_order(ids):
@@ -234,7 +249,7 @@ class Clusters(OnScratch):
 
     def in_order(self, ids: list[int]) -> Iterator[tuple[int, bytes]]:
         """The texts by their letters; in any order where each is compared with each anyway."""
-        database = self.scratch.database
+        database = self.database
         if len(ids) <= MANY:
             for one in ids:
                 yield from database.execute("SELECT id, form FROM texts WHERE id = ?", (one,))
@@ -244,6 +259,16 @@ class Clusters(OnScratch):
         yield from database.execute(
             "SELECT id, form FROM bucket JOIN texts USING (id) ORDER BY form, id"
         )
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """A database that is not to outlive the process."""
+    database = sqlite3.connect(path, isolation_level=None)
+    for pragma in PRAGMAS:
+        database.execute(f"PRAGMA {pragma}")
+    database.executescript(SCHEMA)
+    database.execute("BEGIN")  # one transaction for all: nothing is ever rolled back
+    return database
 
 
 def buckets(path: Path, texts: int) -> Iterator[list[int]]:

@@ -1,48 +1,31 @@
-"""Room on the disk for what an export has to remember of every row: sorted tables, joined sets."""
+"""Room on the disk for what an export has to remember of every row: numbers in mapped files."""
 
-import sqlite3
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+
+Integers = NDArray[np.integer[Any]]
 
 CHUNK = 1 << 16  # numbers that are handled at once
-
-PRAGMAS = (
-    "journal_mode=OFF",  # nothing here outlives the process
-    "synchronous=OFF",
-    "locking_mode=EXCLUSIVE",
-    "temp_store=FILE",
-    "cache_size=-16000",  # KiB
-)
+SORTED = 1 << 18  # records that are sorted at once
 
 
 class Scratch:
-    """A temporary folder with a SQLite database in it; both are gone when it is closed."""
+    """A temporary folder inside of another, gone at the end of a `with`.
 
-    def __init__(self, folder: Path, schema: str) -> None:
+    A killed process leaves it behind, and it may hold texts of visitors: the folder around it
+    should be one that is tidied up.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self.temporary = tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder)
         self.folder = Path(self.temporary.name)
-        self.database = sqlite3.connect(self.folder / "scratch.db", isolation_level=None)
-        for pragma in PRAGMAS:
-            self.database.execute(f"PRAGMA {pragma}")
-        self.database.executescript(schema)
-        self.database.execute("BEGIN")  # one transaction for all: nothing is ever rolled back
-
-    def close(self) -> None:
-        self.database.close()
-        self.temporary.cleanup()
-
-
-class OnScratch:
-    """Something that is backed by a Scratch, and is used in a `with`."""
-
-    def __init__(self, folder: Path, schema: str) -> None:
-        self.scratch = Scratch(folder, schema)
 
     def __enter__(self) -> Self:
         return self
@@ -56,13 +39,35 @@ class OnScratch:
         self.close()
 
     def close(self) -> None:
-        self.scratch.close()
+        self.temporary.cleanup()
 
 
-def numbers(path: Path, length: int) -> NDArray[np.int64]:
+def numbers(path: Path, length: int, kind: DTypeLike = np.int64) -> Integers:
     """Zeros in a mapped file, which the system can page out."""
     path.unlink(missing_ok=True)  # who still maps the former file of that name may go on
-    return np.memmap(path, np.int64, "w+", shape=(max(length, 1),))[:length]
+    mapped = np.memmap(path, kind, "w+", shape=(max(length, 1),))
+    return mapped[:length].view(np.ndarray)  # which gives single numbers faster
+
+
+def append(path: Path, array: Integers) -> None:
+    with path.open("ab") as file:
+        file.write(array.tobytes())
+
+
+def stored(path: Path, kind: DTypeLike = np.int64) -> Integers:
+    """What was appended to a file, mapped."""
+    if not path.exists() or not path.stat().st_size:
+        return np.zeros(0, kind)
+    return np.memmap(path, kind, "r+").view(np.ndarray)
+
+
+def records(path: Path, columns: int, length: int = CHUNK) -> Iterator[Integers]:
+    """What was appended to a file, so many records at once, and not in memory longer than that."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        while len(some := np.fromfile(file, np.int64, length * columns)):
+            yield some.reshape(-1, columns)
 
 
 def chunks(length: int) -> Iterator[slice]:
@@ -70,36 +75,22 @@ def chunks(length: int) -> Iterator[slice]:
         yield slice(start, min(start + CHUNK, length))
 
 
-class DisjointSets:
-    """Which of the numbers 0 … length - 1 belong together; the smallest names its set.
+def in_order(path: Path, columns: int) -> Iterator[Integers]:
+    """The records of a file by their columns, each once, in parts of some SORTED records.
 
-    A forest with path halving (Tarjan and van Leeuwen 1984), 8 bytes a number, on the disk.
+    (records, columns) a part. The first column is a hash, so that parts come out about even.
     """
-
-    def __init__(self, path: Path, length: int) -> None:
-        self.parents = numbers(path, length)
-        for chunk in chunks(length):
-            self.parents[chunk] = np.arange(chunk.start, chunk.stop)
-        self.parent = self.parents.data  # single numbers come faster from it
-
-    def find(self, one: int) -> int:
-        parent = self.parent
-        while (above := parent[one]) != one:
-            parent[one] = one = parent[above]
-        return one
-
-    def join(self, one: int, other: int) -> None:
-        one, other = self.find(one), self.find(other)
-        if one < other:
-            self.parent[other] = one
-        else:
-            self.parent[one] = other
-
-    def names(self) -> NDArray[np.int64]:
-        """The name of the set of each number."""
-        for chunk in chunks(len(self.parents)):
-            part = self.parents[chunk]
-            while (part != (above := self.parents[part])).any():
-                part = above
-            self.parents[chunk] = part
-        return self.parents
+    size = path.stat().st_size if path.exists() else 0
+    parts = math.ceil(size / (8 * columns * SORTED))
+    for number in range(parts):
+        chosen = []
+        for some in records(path, columns):
+            part = (some[:, 0].astype(float) + 2.0**63) / 2.0**64 * parts
+            chosen.append(some[np.minimum(part.astype(np.int64), parts - 1) == number])
+        found = np.concatenate(chosen)
+        if not len(found):  # where few keys have many rows
+            continue
+        found = found[np.lexsort(found.T[::-1])]
+        new = np.ones(len(found), dtype=bool)
+        new[1:] = (found[1:] != found[:-1]).any(axis=1)
+        yield found[new]

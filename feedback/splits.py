@@ -21,16 +21,16 @@ tested on.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice, pairwise
-from operator import itemgetter
+from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
+from feedback.components import connected
 from feedback.memberships import Memberships, hashed
-from feedback.scratch import DisjointSets, chunks, numbers
+from feedback.scratch import CHUNK, Integers, append, chunks, in_order, numbers
 
 Split = Literal["test", "validation", "train"]
 SPLITS: tuple[Split, ...] = get_args(Split)  # the more it is used in training, the later
@@ -41,23 +41,6 @@ OUTCOMES = (*SPLITS, WITHHELD)
 # The kinds of keys that name a row, the best first; then come all others.
 NAMED_BY = ("visitor", "conversation", "prompt")
 TIES = 5  # of the largest group, that are told
-
-MEMBERS = "SELECT key, row, kind FROM members ORDER BY key, row"
-PINS = """
-SELECT key, row, coalesce(side, 0) FROM members LEFT JOIN pinned USING (key) ORDER BY key, row
-"""
-PINNED = "SELECT key, row, side FROM pinned JOIN members USING (key) ORDER BY key, row"
-SIDED = "SELECT key, row, side, kind FROM sided JOIN members USING (key) ORDER BY key, row"
-# Of the keys, their first rows, and their sides where their group is broken up, or NULL.
-KEYS = "SELECT key, min(row), side FROM members LEFT JOIN sided USING (key) GROUP BY key"
-MOVED = """
-SELECT key, min(row), pinned.side, sided.side
-FROM pinned JOIN members USING (key) LEFT JOIN sided USING (key) GROUP BY key
-"""
-SHARED = """
-SELECT key, min(row), min(kind), count(*) FROM members
-GROUP BY key HAVING count(*) > {} ORDER BY count(*) DESC, key
-"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +57,7 @@ class Shares:
                 f"{self.test} and {self.validation}"
             )
 
-    def sides(self, names: NDArray[np.int64]) -> NDArray[np.int64]:
+    def sides(self, names: Integers) -> Integers:
         """Places in SPLITS for hashes. A larger share holds all that a smaller one held."""
         place = (names.astype(float) + 2.0**63) / 2.0**64
         return np.select(
@@ -124,10 +107,14 @@ def hexadecimal(key: int) -> str:
     return key.to_bytes(8, "big", signed=True).hex()
 
 
+def hash_of(pin: str) -> int:
+    return int.from_bytes(bytes.fromhex(pin), "big", signed=True)
+
+
 class Groups(Memberships):
     """The groups of rows: join rows to their keys, divide them, read the splits.
 
-    All of it lies in a temporary SQLite file in the folder, and in mapped files of 56 bytes a row,
+    All of it lies in a temporary folder, with 40 bytes a row and 40 bytes a key in mapped files,
     which the system can page out.
     """
 
@@ -149,144 +136,177 @@ class Groups(Memberships):
         self.connect()
         self.name(largest * len(self.rows))
         self.decide(shares)
+        self.decide_keys()
+        self.withhold()
         return self.division()
 
     def pin(self, pins: Iterable[tuple[str, Split]]) -> None:
-        database = self.scratch.database
-        database.execute("DELETE FROM pinned")
-        database.executemany(
-            "INSERT OR REPLACE INTO pinned VALUES (?, ?)",
-            (
-                (int.from_bytes(bytes.fromhex(pin), "big", signed=True), SPLITS.index(split))
-                for pin, split in pins
-            ),
-        )
+        """self.pins: one more than the side of each key that has one, 0 for the others."""
+        path, asked = self.folder / "asked", iter(pins)
+        path.unlink(missing_ok=True)
+        while some := list(islice(asked, CHUNK)):
+            append(path, np.array([(hash_of(pin), SPLITS.index(side)) for pin, side in some]))
+        self.pins = self.of_keys("pins", np.int8)
+        for part in in_order(path, 2):
+            place = np.searchsorted(self.keys, part[:, 0])
+            known = place < len(self.keys)
+            known[known] = self.keys[place[known]] == part[known, 0]
+            self.pins[place[known]] = part[known, 1] + 1
 
-    def numbers(self, name: str) -> NDArray[np.int64]:
-        """One for each row, by its place."""
-        return numbers(self.scratch.folder / name, len(self.rows))
+    def of_rows(self, name: str, kind: DTypeLike = np.int64) -> Integers:
+        """A number for each row, by its place."""
+        return numbers(self.folder / name, len(self.rows), kind)
+
+    def of_keys(self, name: str, kind: DTypeLike = np.int64) -> Integers:
+        """A number for each key, by its place."""
+        return numbers(self.folder / name, len(self.keys), kind)
 
     def connect(self) -> None:
-        """Find the groups and their sizes."""
-        sets = DisjointSets(self.scratch.folder / "sets", len(self.rows))
-        for _, members in groupby(self.places(MEMBERS), key=itemgetter(0)):
-            places = (place for _, place, _ in members)
-            for first, place in pairwise(places):
-                sets.join(first, place)
-        self.group = sets.names()  # the place of the oldest row
-        self.sizes = self.numbers("sizes")  # rows of the group of that oldest row
-        for chunk in chunks(len(self.rows)):
+        """self.group: of each row the place of the oldest in its group. self.sizes: of that one,
+        how many rows there are in the group."""
+        rows = len(self.rows)
+        self.group = connected(
+            self.folder / "group",
+            rows,
+            lambda: ((self.first[key], place) for key, place in self.memberships()),
+        )
+        self.sizes = self.of_rows("sizes")
+        for chunk in chunks(rows):
             np.add.at(self.sizes, self.group[chunk], 1)
 
     def name(self, limit: float) -> None:
-        """Find the rows of groups above the limit, and the names of groups and of such rows."""
-        self.broken = self.numbers("broken")
-        self.leader = self.numbers("leader")  # whose name decides: the oldest row's, or one's own
-        for chunk in chunks(len(self.rows)):
-            group = self.group[chunk]
+        """self.leader: whose name decides, the oldest row's, or in groups above the limit one's
+        own. self.names: of each leader, the hash of its best key."""
+        rows = len(self.rows)
+        self.broken, self.leader = self.of_rows("broken", np.bool_), self.of_rows("leader")
+        for chunk in chunks(rows):
+            group, own = self.group[chunk], np.arange(chunk.start, chunk.stop)
             self.broken[chunk] = self.sizes[group] > limit
-            own = np.arange(chunk.start, chunk.stop)
-            self.leader[chunk] = np.where(self.broken[chunk] == 1, own, group)
-        self.names, ranks = self.numbers("names"), self.numbers("ranks")
-        leader, name, rank = self.leader.data, self.names.data, ranks.data
-        for key, place, kind in self.places(MEMBERS):
-            if leader[place] == place:
-                better = max(self.named_by - kind, 0) + 1
-                if (better, -key) > (rank[place], -name[place]):
-                    rank[place], name[place] = better, key
-        for place in np.flatnonzero(ranks == 0).tolist():
-            name[place] = hashed(f"row:{self.rows[place]}")  # it has no keys
+            self.leader[chunk] = np.where(self.broken[chunk], own, group)
+        worst = self.named_by + 1  # there is no key
+        ranks, self.names = self.of_rows("ranks", np.int8), self.of_rows("names")
+        for chunk in chunks(rows):
+            ranks[chunk], self.names[chunk] = worst, np.iinfo(np.int64).max
+        for key, place in self.memberships():
+            np.minimum.at(ranks, place, np.minimum(self.kinds[key], self.named_by))
+        for key, place in self.memberships():
+            best = ranks[place] == np.minimum(self.kinds[key], self.named_by)
+            np.minimum.at(self.names, place[best], self.keys[key[best]])
+        for chunk in chunks(rows):
+            without = chunk.start + np.flatnonzero(ranks[chunk] == worst)
+            self.names[without] = [hashed(f"row:{row}") for row in self.rows[without].tolist()]
 
     def decide(self, shares: Shares) -> None:
-        """Give each row its side: by pins, or else by names; then find what is to be withheld."""
-        given = self.numbers("given")  # to leaders: one more than the side
-        for key, place, side in self.places(PINNED):
-            if not self.broken[place] or self.names[place] == key:
-                leader = self.leader[place]
-                given[leader] = max(given[leader], side + 1)
+        """self.sides: of each row, by pins or else by names."""
         rows = len(self.rows)
-        for key, _, _, _ in self.places(SHARED.format(rows // 2)):
-            for _, place in self.places(f"SELECT key, row FROM members WHERE key = {key}"):
-                if self.broken[place] and self.names[place] == key:
-                    given[place] = TRAIN + 1
-        self.sides = self.numbers("sides")
+        given = self.of_rows("given", np.int8)  # to leaders: one more than the side
+        for key, place in self.memberships():
+            whole = ~self.broken[place]
+            named = ~whole & (self.keys[key] == self.names[place])
+            chosen = whole | named
+            np.maximum.at(given, self.leader[place[chosen]], self.pins[key[chosen]])
+            most = named & (2 * self.members[key] > rows)
+            given[place[most]] = TRAIN + 1
+        self.sides = self.of_rows("sides", np.int8)
         for chunk in chunks(rows):
             leader = self.leader[chunk]
-            sides = shares.sides(self.names[leader])
-            sides = np.where(given[leader] > 0, given[leader] - 1, sides)
-            whole = (self.broken[chunk] == 0) & (self.sizes[leader] > rows / 2)
-            self.sides[chunk] = np.where(whole, TRAIN, sides)
-        self.side_keys()
-        self.withhold()
+            named = shares.sides(self.names[leader])
+            sides = np.where(given[leader] > 0, given[leader] - 1, named)
+            most = ~self.broken[chunk] & (2 * self.sizes[leader] > rows)
+            self.sides[chunk] = np.where(most, TRAIN, sides)
 
-    def side_keys(self) -> None:
-        """Where a group is broken up, give each key the side of most of its rows, or of its pin."""
-        database = self.scratch.database
-        database.execute("DELETE FROM sided")
-        for key, members in groupby(self.places(PINS), key=itemgetter(0)):
-            rows, pin = [0] * len(SPLITS), TEST
-            for _, place, pinned in members:
-                if self.broken[place]:
-                    rows[self.sides[place]] += 1
-                    pin = max(pin, pinned)
-            if any(rows):
-                most = max(range(len(SPLITS)), key=lambda side: (rows[side], side))
-                database.execute("INSERT INTO sided VALUES (?, ?)", (key, max(most, pin)))
+    def decide_keys(self) -> None:
+        """self.key_sides: that of its rows, or in a broken group of most of them, or of its pin."""
+        keys = len(self.keys)
+        votes = [self.of_keys(f"for {split}", np.int32) for split in SPLITS]
+        for key, place in self.memberships():
+            for side, count in enumerate(votes):
+                np.add.at(count, key[self.sides[place] == side], 1)
+        self.key_sides = self.of_keys("key sides", np.int8)
+        for chunk in chunks(keys):
+            latest_first = np.stack([count[chunk] for count in reversed(votes)])
+            most = TRAIN - np.argmax(latest_first, axis=0)
+            broken = self.broken[self.first[chunk]]
+            self.key_sides[chunk] = np.where(broken, np.maximum(most, self.pins[chunk] - 1), most)
 
     def withhold(self) -> None:
-        """Withhold the rows that have a key of another side."""
-        self.withheld = self.numbers("withheld")
-        self.withheld_for = Counter[int]()
-        for _, place, side, kind in self.places(SIDED):
-            if side != self.sides[place]:
-                self.withheld[place] = 1
-                self.withheld_for[kind] += 1
+        """self.withheld: of each row, whether a key of it is on another side."""
+        self.withheld = self.of_rows("withheld", np.bool_)
+        self.withheld_for = np.zeros(len(self.number_of), np.int64)
+        for key, place in self.memberships():
+            other = self.key_sides[key] != self.sides[place]
+            self.withheld[place[other]] = True
+            np.add.at(self.withheld_for, self.kinds[key[other]], 1)
 
     def split_of(self) -> Iterator[tuple[int, str]]:
         """Each row with its split, in the order of rows: a name of SPLITS, or WITHHELD."""
         for chunk in chunks(len(self.rows)):
-            for row, side in zip(
-                self.rows[chunk].tolist(), self.outcomes(chunk).tolist(), strict=True
-            ):
-                yield row, OUTCOMES[side]
+            rows, outcomes = self.rows[chunk].tolist(), self.outcomes(chunk).tolist()
+            for row, outcome in zip(rows, outcomes, strict=True):
+                yield row, OUTCOMES[outcome]
 
-    def outcomes(self, chunk: slice) -> NDArray[np.int64]:
+    def outcomes(self, chunk: slice) -> Integers:
         """Places in OUTCOMES."""
-        return np.where(self.withheld[chunk] == 1, OUTCOMES.index(WITHHELD), self.sides[chunk])
+        return np.where(self.withheld[chunk], OUTCOMES.index(WITHHELD), self.sides[chunk])
 
     def assignments(self) -> Iterator[tuple[str, Split]]:
         """The split of every key, to be pinned by later divisions; keys by their `pin_of`."""
-        for key, place, side in self.places(KEYS):
-            yield hexadecimal(key), SPLITS[self.sides[place] if side is None else side]
+        for chunk in chunks(len(self.keys)):
+            keys, sides = self.keys[chunk].tolist(), self.key_sides[chunk].tolist()
+            for key, side in zip(keys, sides, strict=True):
+                yield hexadecimal(key), SPLITS[side]
 
     def division(self) -> Division:
-        rows, kinds = len(self.rows), list(self.kinds)
-        by_split, groups, broken = Counter[str](), 0, [0, 0]
+        rows, kinds = len(self.rows), list(self.number_of)
+        outcomes = np.zeros(len(OUTCOMES), np.int64)
+        groups = broken_groups = broken_rows = 0
         for chunk in chunks(rows):
-            by_split.update(OUTCOMES[side] for side in self.outcomes(chunk).tolist())
+            outcomes += np.bincount(self.outcomes(chunk), minlength=len(OUTCOMES))
             oldest = self.group[chunk] == np.arange(chunk.start, chunk.stop)
             groups += int(oldest.sum())
-            broken[0] += int((oldest & (self.broken[chunk] == 1)).sum())
-            broken[1] += int(self.broken[chunk].sum())
-        moved = Counter(
-            f"{SPLITS[pin]} to {SPLITS[self.sides[place] if side is None else side]}"
-            for _, place, pin, side in self.places(MOVED)
-        )
+            broken_groups += int((oldest & self.broken[chunk]).sum())
+            broken_rows += int(self.broken[chunk].sum())
         largest = int(self.sizes.max(initial=0))
-        ties: Iterator[dict[str, str | int]] = (
-            {"kind": kinds[kind], "pin": hexadecimal(key), "rows": count}
-            for key, place, kind, count in self.places(SHARED.format(1))
-            if self.sizes[self.group[place]] == largest
-        )
         return Division(
             rows=rows,
             groups=groups,
             largest_group=largest,
             largest_share=largest / max(rows, 1),
-            ties=list(islice(ties, TIES)),
-            broken_groups=broken[0],
-            broken_rows=broken[1],
-            rows_by_split=dict(by_split),
-            withheld_for={kinds[kind]: keys for kind, keys in self.withheld_for.items()},
-            moved={move: keys for move, keys in moved.items() if len({*move.split(" to ")}) == 2},
+            ties=self.ties(),
+            broken_groups=broken_groups,
+            broken_rows=broken_rows,
+            rows_by_split=named(OUTCOMES, outcomes),
+            withheld_for=named(kinds, self.withheld_for),
+            moved=self.moved(),
         )
+
+    def ties(self) -> list[dict[str, str | int]]:
+        """The keys with most rows in the largest group."""
+        if not len(self.rows):
+            return []
+        largest, kinds = self.sizes.argmax(), list(self.number_of)
+        found: list[tuple[int, int, int]] = []
+        for chunk in chunks(len(self.keys)):
+            inside = (self.group[self.first[chunk]] == largest) & (self.members[chunk] > 1)
+            places = chunk.start + np.flatnonzero(inside)
+            order = np.lexsort((self.keys[places], -self.members[places]))
+            best = places[order[:TIES]]
+            some = (-self.members[best], self.keys[best], self.kinds[best])
+            found += zip(*(each.tolist() for each in some), strict=True)
+        return [
+            {"kind": kinds[kind], "pin": hexadecimal(key), "rows": -members}
+            for members, key, kind in sorted(found)[:TIES]
+        ]
+
+    def moved(self) -> dict[str, int]:
+        moves = Counter[tuple[int, int]]()
+        for chunk in chunks(len(self.keys)):
+            pinned = self.pins[chunk] > 0
+            was, now = self.pins[chunk][pinned] - 1, self.key_sides[chunk][pinned]
+            moves.update(zip(was[was != now].tolist(), now[was != now].tolist(), strict=True))
+        return {f"{SPLITS[was]} to {SPLITS[now]}": keys for (was, now), keys in moves.items()}
+
+
+def named(names: Sequence[str], counts: Integers) -> dict[str, int]:
+    """The counts that are not zero."""
+    return {name: count for name, count in zip(names, counts.tolist(), strict=True) if count}

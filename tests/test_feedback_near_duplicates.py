@@ -1,6 +1,7 @@
 """Clusters of near-duplicate texts: what is the same, what is nearly so, and what is not."""
 
 import random
+from collections import Counter
 from itertools import combinations
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feedback import near_duplicates
 from feedback.near_duplicates import (
     MISSED,
     Clusters,
@@ -162,6 +164,16 @@ def test_banding_finds_what_comparing_every_pair_finds(tmp_path, threshold):
     assert clusters(tmp_path, dict(enumerate(texts)), threshold) == wanted
 
 
+def test_hashes_that_are_sorted_in_many_parts_give_the_same(tmp_path, monkeypatch):
+    texts = dict(enumerate(drifted(random.Random(9), 200)))
+    at_once = clusters(tmp_path, texts)
+    monkeypatch.setattr(near_duplicates, "SORTED", 30)
+    monkeypatch.setattr(near_duplicates, "BATCH", 500)
+
+    assert len(set(at_once.values())) < 180
+    assert clusters(tmp_path, texts) == at_once
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_in_which_rows_come_makes_no_difference(tmp_path_factory, rng):
@@ -180,6 +192,18 @@ def test_more_texts_of_one_kind_than_are_compared_with_each_other_are_still_foun
     rng.shuffle(order)
 
     assert set(clusters(tmp_path, dict(order)).values()) == {0}
+
+
+def test_a_crowded_bucket_gives_up_its_pairs_whatever_the_order(tmp_path):
+    rng = random.Random(11)
+    template = "".join(map(chr, range(0x4E00, 0x4E64)))
+    tails = ["".join(chr(rng.randrange(0x5000, 0x9000)) for _ in range(3)) for _ in range(300)]
+    texts = [f"{template}{tail}{end}" for tail in tails for end in "甲乙"]
+    rng.shuffle(texts)
+    found = clusters(tmp_path, dict(enumerate(texts)), 0.95)
+
+    # Each has one text that is as good as the same, and 598 that only share the template.
+    assert sorted(Counter(found.values()).values()) == [2] * 300
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.85, 0.95])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feedback import scratch
 from feedback.leakage import leaked_keys, leaked_near_duplicates
 from feedback.splits import SPLITS, WITHHELD, Groups, Shares, pin_of
 
@@ -193,11 +194,11 @@ def test_something_must_be_left_for_training(shares):
         Shares(*shares)
 
 
-def hub(visitors=40, rows_each=10):
+def hub(visitors=40, rows_each=10, name="v"):
     """Everybody tries the same example once, and then prompts of their own."""
     return {
         visitor * rows_each + at: [
-            f"visitor:{visitor}",
+            f"visitor:{name}{visitor}",
             f"prompt:{visitor}-{at}" if at else "prompt:the example",
         ]
         for visitor in range(visitors)
@@ -207,17 +208,22 @@ def hub(visitors=40, rows_each=10):
 
 def test_one_example_that_everybody_tries_does_not_take_the_test_set_away(folder):
     rows = hub()
-    whole, _, untouched = divided(folder, rows, largest=1.0)
     splits, _, division = divided(folder, rows, largest=0.2)
 
-    assert set(whole.values()) == {"train"}
-    assert untouched.largest_share == 1
+    assert division.largest_share == 1
     assert division.broken_groups == 1 and division.broken_rows == 400
     assert division.ties[0] == {"kind": "prompt", "pin": pin_of("prompt:the example"), "rows": 40}
     # Only the rows of that example are withheld, where their visitors are not for training.
     assert division.rows_by_split["test"] >= 0.2 * 400
     assert division.rows_by_split[WITHHELD] == division.withheld_for["prompt"] <= 40
     assert all(row % 10 == 0 for row, split in splits.items() if split == WITHHELD)
+
+
+@pytest.mark.parametrize("name", "abcdef")
+def test_a_group_of_more_than_half_of_the_rows_is_trained_on_whatever_its_name(folder, name):
+    splits, _, _ = divided(folder, hub(4, name=name), largest=1.0)
+
+    assert set(splits.values()) == {"train"}
 
 
 def test_what_is_too_large_is_told(folder):
@@ -249,6 +255,15 @@ def test_pins_hold_when_the_oldest_rows_are_withdrawn(folder):
     assert all(after[row] == before[row] for row in left)
 
 
+def test_pins_hold_when_a_group_comes_to_be_broken_up(folder):
+    rows = {row: [f"visitor:{row // 2}", f"prompt:{row}"] for row in range(20)}
+    pins = {pin_of(f"visitor:{each}"): SPLITS[each % 3] for each in range(10)}
+    splits, _, division = divided(folder, rows, largest=0.0, pins=pins.items())
+
+    assert splits == {row: SPLITS[row // 2 % 3] for row in rows}
+    assert division.moved == {}
+
+
 def test_a_group_of_both_sides_goes_to_train_and_that_is_told(folder):
     pins = {pin_of("visitor:a"): "train", pin_of("visitor:b"): "test"}
     rows = {row: [f"visitor:{row}"] for row in range(10)}
@@ -273,6 +288,16 @@ def test_a_division_can_be_made_again_with_other_options(folder):
         groups.divide(HALVES, largest=0.0)
 
         assert dict(groups.split_of()).keys() == first.keys() | {1000}
+
+
+@pytest.mark.parametrize("rows", [hub(), {row: ["visitor:one"] for row in range(50)}])
+def test_rows_that_are_sorted_in_many_parts_come_out_the_same(folder, rows, monkeypatch):
+    _, pins, _ = divided(folder, rows)
+    at_once = divided(folder, rows, largest=0.0, pins=pins.items())
+    monkeypatch.setattr(scratch, "SORTED", 8)
+    monkeypatch.setattr(scratch, "CHUNK", 4)
+
+    assert divided(folder, rows, largest=0.0, pins=pins.items()) == at_once
 
 
 def test_nothing_stays_on_the_disk(tmp_path):

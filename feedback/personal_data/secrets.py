@@ -42,17 +42,18 @@ KEY = (
 )
 # A value ends with a space or a sign of punctuation; Chinese goes on right behind it.
 VALUE = r"[!#-&(-+\--:=?-_a-~]{4,512}"
+IS = r"(?::?=|:|是|为|\bis\b|\bwas\b|\bto\b(?=\s[\"'`]))"
 ASSIGNED = re.compile(
-    rf"(?:({PASSWORD})|({KEY}))[\"']?(?:\s{{0,3}}(?::?=|:|是|为|\bis\b|\bwas\b|\bto\b(?=\s[\"'`]))|(?<=[码碼令]))"
-    rf"\s{{0,3}}([\"'`]?)({VALUE})",
+    rf"(?:({PASSWORD})|({KEY}))[\"']?(?:\s{{0,3}}{IS}|(?<=[码碼令]))\s{{0,3}}([\"'`]?)({VALUE})",
     re.IGNORECASE,
 )
 LOGIN = re.compile(rf"\s-u\s{{1,2}}[\w.@-]{{1,64}}:({VALUE})", re.ASCII)  # curl -u name:password
 # What stands where a secret would: names of variables, calls, types, examples, and prose.
 NO_SECRET = re.compile(
-    r"[\[<{$%*.#]|\\?n?ull\b|(?:your|my|the|some|this|that|none|nil|true|false|undefined|os\.|env"
-    r"|process|get|input|self|args|config|settings|request|str\b|int\b|bytes\b|optional|xxx"
-    r"|example|placeholder|change|incorrect|invalid|wrong|required|hidden|redacted|password)",
+    r"[\[<{$%*.#]|xxx|example|placeholder|change_?me|redacted"
+    r"|(?:your|my|the|some|this|that|none|null|nil|true|false|undefined|os|env|process|get|input"
+    r"|self|args|config|settings|request|str|int|bytes|optional|incorrect|invalid|wrong|required"
+    r"|hidden|password)(?![a-z0-9])",
     re.IGNORECASE,
 )
 CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]", re.ASCII)

@@ -226,8 +226,8 @@ def tie(found: Gathered, form: Format, row: int, candidate: Candidate, prompt: b
     """Remember the conversation that a row is a turn of, and its prompt once, for its likes."""
     messages = candidate.inputs.get("messages")
     if isinstance(messages, list):
-        first = [message for message in messages if message.get("role") != "assistant"][:2]
-        opening = orjson.dumps([candidate.made[0].visitor_id, first])
-        found.ties.add(row, key(opening))
+        # All turns of a conversation begin with the same words, of the same visitor.
+        opening = [one for one in messages if one.get("role") == "user"][:1]
+        found.ties.add(row, key(orjson.dumps([candidate.made[0].visitor_id, opening])))
     if form.task != "vae":
         found.prompts.add(prompt, prompt_text(candidate.inputs))

@@ -282,11 +282,13 @@ class Rows:
     def __init__(self, folder):
         self.found = Gathered(Path(folder) / "rows")
 
-    def add(self, visitors, *, same=None, about=None, side=1, value=1.0, reason=0):
+    def add(self, visitors, *, same=None, about=None, side=1, value=1.0, reason=0, prompt=None):
         row = len(self.found)
         same = key(str(row if same is None else same))
         about = same if about is None else key(str(about))
-        self.found.facts.add(same, about, same, row, side, reason, 0, -1, value, 1, 0, 0, 1, 0, 0)
+        asked = same if prompt is None else key(f"prompt {prompt}")
+        self.found.prompts.add(asked, f"prompt {prompt}")
+        self.found.facts.add(same, about, asked, row, side, reason, 0, -1, value, 1, 0, 0, 1, 0, 0)
         for visitor in visitors:
             self.found.people.add(row, visitor, 1, 1)
             self.found.evidence.add(row, row * 100 + visitor)

@@ -1,23 +1,30 @@
 """Split the rows of all configs of a dataset together, and prove afterwards that nothing leaks."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from feedback.decide import Decision, Keys, numbered
-from feedback.gathered import CHUNK, Gathered, flowing
-from feedback.leakage import leaked_keys
-from feedback.near_duplicates import Clusters
+from feedback.decide import Decision, Ints, Keys, numbered
+from feedback.gathered import Gathered
+from feedback.memberships import hashed
+from feedback.near_duplicates import Clusters, mixed
 from feedback.spec import Splits
 from feedback.splits import OUTCOMES, WITHHELD, Groups, Shares, Split
 
 TRAIN = OUTCOMES.index("train")
-NO_CLUSTER = b"cluster:" + bytes(16)
 
 Rows = Sequence[tuple[Gathered, Decision]]
+
+
+class Ties(NamedTuple):
+    """Keys of one kind: which row, counted over all that are to be split, has which."""
+
+    kind: str
+    row: Ints
+    key: Ints  # 64 bits of it, in which its kind is mixed
 
 
 def discard(_key: str, _split: Split) -> None:
@@ -40,22 +47,87 @@ def divide(
         decision.split[:] = TRAIN
     if not splits.test and not splits.validation:
         return {}
+    kept = [np.flatnonzero(decision.kept) for _, decision in rows]
+    ties = all_ties(rows, kept, splits, folder)
     shares = Shares(splits.test, splits.validation)
-    alike = clusters(rows, splits.near, folder) if "cluster" in splits.by else None
     with Groups(folder) as groups:
-        for number, (_, keys) in enumerate(all_keys(rows, splits, alike)):
-            groups.join(number, keys)
+        groups.know(np.arange(sum(map(len, kept))))
+        for each in ties:
+            groups.join_many(each.row, each.key, each.kind)
         division = groups.divide(shares, largest=splits.largest, pins=pins)
-        outcomes = (OUTCOMES.index(split) for _, split in groups.split_of())
-        for _, decision in rows:
-            kept = np.flatnonzero(decision.kept)
-            decision.split[kept] = np.fromiter(outcomes, np.uint8, len(kept))
-            decision.hold(decision.split == OUTCOMES.index(WITHHELD), "withheld")
         report = asdict(division) | {"warnings": division.warnings(shares)}
         for key, split in groups.assignments():
             remember(key, split)
-    report["keys_on_two_sides"] = leaked_keys(all_keys(rows, splits, alike), folder)
+        outcomes = (OUTCOMES.index(split) for _, split in groups.split_of())
+        for mine, (_, decision) in zip(kept, rows, strict=True):
+            decision.split[mine] = np.fromiter(outcomes, np.uint8, len(mine))
+            decision.hold(decision.split == OUTCOMES.index(WITHHELD), "withheld")
+    sides = np.concatenate(
+        [decision.split[mine] for mine, (_, decision) in zip(kept, rows, strict=True)]
+    )
+    report["keys_on_two_sides"] = {each.kind: on_two_sides(each, sides) for each in ties}
     return report
+
+
+def on_two_sides(ties: Ties, sides: Ints) -> int:
+    """How many keys have rows on more than one side; this looks at nothing but the outcome."""
+    side = sides[ties.row]
+    here = side != OUTCOMES.index(WITHHELD)
+    key, side = ties.key[here], side[here]
+    if not len(key):
+        return 0
+    order = np.argsort(key, kind="stable")
+    key, side = key[order], side[order]
+    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    straddle = np.minimum.reduceat(side, first) != np.maximum.reduceat(side, first)
+    return int(straddle.sum())
+
+
+def all_ties(rows: Rows, kept: list[Ints], splits: Splits, folder: Path) -> list[Ties]:
+    """What ties the rows that leave, by the kinds that the spec names."""
+    alike = clusters(rows, splits.near, folder) if "cluster" in splits.by else []
+    found: dict[str, list[Ties]] = {kind: [] for kind in splits.by}
+    start = 0
+    for number, ((gathered, _), mine) in enumerate(zip(rows, kept, strict=True)):
+        place = np.full(len(gathered), -1)  # of each row among all that leave
+        place[mine] = start + np.arange(len(mine))
+        if "visitor" in found:
+            people = gathered.people.read()
+            found["visitor"].append(tied("visitor", place[people["row"]], people["visitor"]))
+        if "conversation" in found:
+            turns = gathered.ties.read()
+            keys = short(turns["key"])
+            found["conversation"].append(tied("conversation", place[turns["row"]], keys))
+        if "prompt" in found:
+            keys = short(gathered.facts.read()["prompt"])
+            found["prompt"].append(tied("prompt", place, keys))
+        if alike:
+            has_words = alike[number].any(axis=1)
+            keys = short(alike[number])
+            found["cluster"].append(tied("cluster", np.where(has_words, place, -1), keys))
+        start += len(mine)
+    ties = [
+        Ties(
+            kind,
+            np.concatenate([each.row for each in several]),
+            np.concatenate([each.key for each in several]),
+        )
+        for kind, several in found.items()
+    ]
+    return [each for each in ties if len(each.row)]
+
+
+def tied(kind: str, row: Ints, key: Ints) -> Ties:
+    """Each row that leaves with its keys, each pair once; those that do not are at -1."""
+    here = row >= 0
+    pairs = np.unique(np.stack([row[here], key[here]], axis=1), axis=0)
+    mix = mixed(pairs[:, 1].view(np.uint64) ^ np.uint64(hashed(kind) & (1 << 64) - 1))
+    return Ties(kind, pairs[:, 0], mix.view(np.int64))
+
+
+def short(keys: Keys) -> Ints:
+    """The first 8 of the 16 bytes of each key."""
+    return np.ascontiguousarray(keys[:, 0]).view(np.int64)
 
 
 def clusters(rows: Rows, threshold: float, folder: Path) -> list[Keys]:
@@ -84,48 +156,3 @@ def clusters(rows: Rows, threshold: float, folder: Path) -> list[Keys]:
         found_keys.append(keys)
         start += len(each)
     return found_keys
-
-
-def all_keys(
-    rows: Rows, splits: Splits, alike: list[Keys] | None
-) -> Iterator[tuple[str, list[bytes]]]:
-    """The split and the keys of every row that leaves, config by config."""
-    for number, (found, decision) in enumerate(rows):
-        people, ties, length = found.people.read(), found.ties.read(), len(found)
-        columns: list[Iterator[list[bytes]]] = []
-        if "visitor" in splits.by:
-            visitors = (b"visitor:%d" % visitor for visitor in flowing(people["visitor"]))
-            columns.append(by_row(flowing(people["row"]), visitors, length))
-        if "conversation" in splits.by:
-            keys = named(b"conversation:", ties["key"])
-            columns.append(by_row(flowing(ties["row"]), keys, length))
-        if "prompt" in splits.by:
-            columns.append([key] for key in named(b"prompt:", found.facts.read()["prompt"]))
-        if alike is not None:
-            keys = named(b"cluster:", alike[number])
-            columns.append([key] if key != NO_CLUSTER else [] for key in keys)
-        for outcome, kept, *keys_of in zip(
-            flowing(decision.split), flowing(decision.kept), *columns, strict=True
-        ):
-            if kept:
-                yield OUTCOMES[outcome], [key for keys in keys_of for key in keys]
-
-
-def named(kind: bytes, keys: Keys) -> Iterator[bytes]:
-    """Each key with its kind in front."""
-    for start in range(0, len(keys), CHUNK):
-        content = np.ascontiguousarray(keys[start : start + CHUNK]).tobytes()
-        for at in range(0, len(content), 16):
-            yield kind + content[at : at + 16]
-
-
-def by_row(rows: Iterator[int], values: Iterator[bytes], length: int) -> Iterator[list[bytes]]:
-    """What belongs to each row, each once, of values that come in the order of the rows."""
-    pairs = zip(rows, values, strict=True)
-    row, value = next(pairs, (length, b""))
-    for number in range(length):
-        mine: dict[bytes, None] = {}
-        while row == number:
-            mine[value] = None
-            row, value = next(pairs, (length, b""))
-        yield list(mine)

@@ -48,6 +48,17 @@ class Memberships(Scratch):
         if len(self.new) + len(self.waiting) > CHUNK:
             self.flush()
 
+    def know(self, rows: Integers) -> None:
+        """There are these rows, whether they have a key or not."""
+        append(self.folder / "new", rows)
+
+    def join_many(self, rows: Integers, keys: Integers, kind: str) -> None:
+        """Tie each of many rows to one key, by its hash; a pair must not come twice."""
+        number = self.number_of.setdefault(kind, len(self.number_of))
+        self.know(rows)
+        kinds = np.full(len(rows), number)
+        append(self.folder / "joined", np.stack([keys, rows, kinds], axis=1))
+
     def flush(self) -> None:
         append(self.folder / "new", np.array(self.new, np.int64))
         append(self.folder / "joined", np.array(self.waiting, np.int64).reshape(-1, 3))

@@ -32,9 +32,11 @@ SORTED = 1 << 20  # hashes that are sorted at once: 8 MB
 CJK = r"\u2e80-\u303f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # Punctuation of Chinese and of typesetters that NFKC leaves as it is, in the spelling of ASCII.
 WRITTEN, PLAINLY = "。、“”„«»「」『』‘’‚‛—–−‐‑―【】〔〕", '.,"""""""""\'\'\'\'------[][]'
-PLAIN = list(zip(WRITTEN, PLAINLY, strict=True))
-WIDE = [*PLAIN, *zip("，！？：；（）\u3000\u00a0", ",!?:;()  ", strict=True)]
-UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]+")
+PLAIN = dict(zip(WRITTEN, PLAINLY, strict=True))
+WIDE = PLAIN | dict(zip("，！？：；（）\u3000\u00a0", ",!?:;()  ", strict=True))
+UNSEEN = frozenset(
+    map(chr, (0xAD, *range(0x200B, 0x2010), *range(0x2060, 0x2065), *range(0xFE00, 0xFE10), 0xFEFF))
+)
 SPACES_OF_CHINESE = re.compile(rf"(?<=[{CJK}]) | (?=[{CJK}])")
 BLANK = re.escape(
     "".join(
@@ -52,16 +54,23 @@ def normalised(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().split())
     # The usual full-width marks first: where they are all there is, NFKC sees so and is quick.
-    for wide, plain in WIDE:
-        text = text.replace(wide, plain)
-    seen = UNSEEN.sub("", text)
+    characters = set(text)
+    for wide in WIDE.keys() & characters:
+        text = text.replace(wide, WIDE[wide])
+    seen = text if UNSEEN.isdisjoint(characters) else "".join(filter(is_seen, text))
     form = unicodedata.normalize("NFKC", seen)
-    text = unicodedata.normalize("NFKC", form.casefold())
+    text = form.casefold()
+    if text != form:
+        text = unicodedata.normalize("NFKC", text)
     if form != seen:
-        for wide, plain in PLAIN:
-            text = text.replace(wide, plain)
+        for wide in PLAIN.keys() & set(text):
+            text = text.replace(wide, PLAIN[wide])
     text = " ".join(text.split())
     return SPACES_OF_CHINESE.sub("", text) if " " in text else text
+
+
+def is_seen(character: str) -> bool:
+    return character not in UNSEEN
 
 
 def exact_key(text: str) -> bytes:

@@ -115,8 +115,8 @@ def remember(counts: Counts, row: dict[str, Any], personal: int) -> None:
     counts.kinds[row["kind"]] += 1
     counts.versions[row["model_version_id"]] += 1
     counts.consents.add(row["consent_id"])
-    for place, kind in enumerate(KINDS):
-        counts.personal[kind] += personal >> place & 1
+    if personal:
+        counts.personal.update(kind for place, kind in enumerate(KINDS) if personal >> place & 1)
 
 
 def as_line(row: dict[str, Any]) -> bytes:

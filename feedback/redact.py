@@ -1,6 +1,5 @@
 """Take personal data out of rows before they are made, and count what was found."""
 
-from collections import Counter
 from typing import Any, NamedTuple
 
 from feedback.formats.candidate import Candidate
@@ -9,6 +8,7 @@ from feedback.redaction import KINDS, Finding, findings, redacted
 from feedback.spec import Redact
 
 SAMPLES = 5  # of each kind, for the owner's eye
+REMEMBERED = 2_000_000  # characters of prompts
 AROUND = 24  # characters that are shown before and behind
 
 
@@ -22,16 +22,14 @@ class Sample(NamedTuple):
 
 
 class Redactor:
-    """Redacts candidates in one of the modes, and remembers what it met.
-
-    Whose texts hold the same personal data again is counted again: the counts are of findings.
-    """
+    """Redacts rows in one of the modes, and remembers some of what it met."""
 
     def __init__(self, mode: Redact, kinds: tuple[str, ...] = ()) -> None:
         self.mode = mode
         self.kinds = kinds or KINDS
-        self.counts = Counter[str]()
         self.samples: list[Sample] = []
+        self.prompts: dict[str, tuple[str, int]] = {}
+        self.characters = 0  # of them
 
     def redact(self, candidate: Candidate) -> int:
         """Redact its texts in place; which kinds were found, as bits in the order of KINDS."""
@@ -41,7 +39,7 @@ class Redactor:
         inputs = candidate.inputs
         prompt = inputs.get("prompt")
         if isinstance(prompt, str):
-            text, kinds = self.text(prompt)
+            text, kinds = self.prompt(prompt)
             if kinds:
                 found |= kinds
                 candidate.inputs = inputs | {"prompt": text}
@@ -63,7 +61,7 @@ class Redactor:
         for name in names if self.mode != "off" else ():
             value = row[name]
             if isinstance(value, str):
-                row[name], kinds = self.text(value)
+                row[name], kinds = self.prompt(value) if name == "prompt" else self.text(value)
                 found |= kinds
             elif isinstance(value, list):
                 row[name], kinds = self.messages(value)
@@ -80,6 +78,17 @@ class Redactor:
             left.append(message)
         return left, found
 
+    def prompt(self, text: str) -> tuple[str, int]:
+        """Like text, for what comes again and again."""
+        found = self.prompts.get(text)
+        if found is None:
+            self.characters += len(text)
+            if self.characters > REMEMBERED:
+                self.prompts.clear()
+                self.characters = len(text)
+            found = self.prompts[text] = self.text(text)
+        return found
+
     def text(self, text: str) -> tuple[str, int]:
         """The text as it may leave, and the bits of what was in it."""
         if not may_hold_personal_data(text):
@@ -92,7 +101,6 @@ class Redactor:
         return text, bits(found)
 
     def remember(self, text: str, finding: Finding) -> None:
-        self.counts[finding.kind] += 1
         if sum(sample.kind == finding.kind for sample in self.samples) < SAMPLES:
             start, end = finding.start, finding.end
             self.samples.append(

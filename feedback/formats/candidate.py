@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -47,6 +47,8 @@ QUARANTINE = {
     "withheld": "its visitor, conversation or prompt is on both sides of the split",
     "over_visitor_cap": "its visitor has more rows than one may have",
 }
+SHORT = 1_000  # characters of a prompt whose key is remembered
+
 CODES = {reason: number for number, reason in enumerate(QUARANTINE, 1)}  # 0: none
 REASONS = ("", *QUARANTINE)
 
@@ -168,7 +170,15 @@ def prompt_key(inputs: dict[str, Any]) -> bytes:
     if isinstance(messages, list):
         return key("messages", *(part for message in messages for part in compared(message)))
     prompt = inputs.get("prompt")
-    return key("prompt", normalised(prompt) if isinstance(prompt, str) else repr(inputs))
+    if not isinstance(prompt, str):
+        return key("prompt", repr(inputs))
+    return often(prompt) if len(prompt) <= SHORT else key("prompt", normalised(prompt))
+
+
+@lru_cache(maxsize=4_096)
+def often(prompt: str) -> bytes:
+    """The key of a prompt that may come again and again."""
+    return key("prompt", normalised(prompt))
 
 
 def compared(message: object) -> Iterable[str]:

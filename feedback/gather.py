@@ -116,11 +116,12 @@ def add(found: Gathered, config: Config, form: Format, candidate: Candidate, too
     )
     found.rows.add(finished.line)
     found.rows.add(finished.pictures)
-    for judged in candidate.made:
-        found.people.add(row, judged.visitor_id, judged.consent_id, 0)
+    behind = {(judged.visitor_id, judged.consent_id): 0 for judged in candidate.made}
     for event in candidate.events:
-        found.people.add(row, event.visitor_id, event.consent_id, 1)
+        behind[event.visitor_id, event.consent_id] = 1
         found.evidence.add(row, event.entry)
+    for (visitor, consent), speaks in behind.items():
+        found.people.add(row, visitor, consent, speaks)
     if says is not None:
         tie(found, form, row, candidate, says.prompt)
 

@@ -35,6 +35,7 @@ BATCH = 2_000
 
 NAMES = ("genloop_event_ids", "genloop_vote_ids", "genloop_row_sha256")
 
+Entry = dict[str, Any]  # the columns of export_rows, but for the export
 Behind = tuple[list[int], str]  # the events behind a row, and its SHA-256
 
 
@@ -104,23 +105,37 @@ def enter_export(session: Session, manifest: dict[str, Any], sha256: str, folder
     return export.id
 
 
-def enter_rows(session: Session, *, export_id: int, entries: list[dict[str, Any]]) -> None:
-    rows = [{"export_id": export_id, **entry} for entry in entries]
-    session.connection().execute(insert(ExportRow), rows)
+def enter_rows(session: Session, *, export_id: int, entries: list[Entry]) -> None:
+    for entry in entries:
+        entry["export_id"] = export_id
+    session.connection().execute(insert(ExportRow), entries)
 
 
-def ledger_rows(folder: Path, manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def ledger_rows(folder: Path, manifest: dict[str, Any]) -> Iterator[Entry]:
     """One entry for each event of each row; quarantined rows are counted on behind the others."""
     number = 0
     for config, split, path in data_files(manifest):
         for events, sha256 in data_rows(folder / path, config):
             for event in events:
-                yield entry(number, event, config["name"], row_sha256=sha256, split=split)
+                yield entry(number, event, config["name"], split, sha256, None)
             number += 1
     for name, events, reason in held_rows(folder / QUARANTINED):
         for event in events:
-            yield entry(number, event, name, quarantine_reason=reason)
+            yield entry(number, event, name, None, None, reason)
         number += 1
+
+
+def entry(
+    row: int, event: int, config: str, split: str | None, sha256: str | None, reason: str | None
+) -> Entry:
+    return {
+        "row": row,
+        "event_id": event,
+        "config": config,
+        "split": split,
+        "row_sha256": sha256,
+        "quarantine_reason": reason,
+    }
 
 
 def data_files(manifest: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
@@ -129,25 +144,6 @@ def data_files(manifest: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, 
         for split, files in config["splits"].items():
             for file in files:
                 yield config, split, file["path"]
-
-
-def entry(
-    row: int,
-    event: int,
-    config: str,
-    *,
-    split: str | None = None,
-    row_sha256: str | None = None,
-    quarantine_reason: str | None = None,
-) -> dict[str, Any]:
-    return {
-        "row": row,
-        "event_id": event,
-        "config": config,
-        "split": split,
-        "row_sha256": row_sha256,
-        "quarantine_reason": quarantine_reason,
-    }
 
 
 def data_rows(path: Path, config: dict[str, Any]) -> Iterator[Behind]:

@@ -90,17 +90,17 @@ def stem(config: Config) -> str:
 
 
 def is_wanted(row: dict[str, Any], selection: Selection) -> bool:
+    """By the wishes that plain events know; when they were said is asked of the database."""
     if selection.versions and row["model_version_id"] not in selection.versions:
         return False
     if row["visitor"] in selection.exclude_visitors:
         return False
     if selection.sources and row["kind"] not in selection.sources:
         return False
-    asked = prompt_text(row)
-    if selection.languages and language_of(asked) not in selection.languages:
+    if selection.languages and language_of(prompt_text(row)) not in selection.languages:
         return False
     if selection.topics or selection.without_topics:
-        asked = normalised(asked)
+        asked = normalised(prompt_text(row))
         if any(normalised(topic) in asked for topic in selection.without_topics):
             return False
         topics = selection.topics

@@ -372,11 +372,14 @@ def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
     for file in (held, listed, assigned, card):
         file.close()
     place.beside.close()
-    files += [held, listed, assigned, card, *described(entries, partial)]
+    files += [held, listed, card, *described(entries, partial)]
     watch.begin("checking", total=manifest["rows"])
     manifest["checked"] = lint(partial, spec, making.configs, entries)
     (partial / JOB).unlink()
     manifest["files"] = file_entries(files, partial)
+    # Hashes of prompts and visitors stay with the owner: whoever carries a dataset elsewhere takes
+    # along what `files` names.
+    manifest["for_the_owner"] = file_entries([assigned], partial)
     last = NewFile(partial / MANIFEST)  # its existence means that all the rest is there
     last.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode() + b"\n")
     last.close()

@@ -69,7 +69,7 @@ class Former:
 
     def hashes(self) -> Iterator[tuple[str, str]]:
         """Every file but the manifest with its SHA-256; those in subfolders last."""
-        for name, file in self.manifest["files"].items():
+        for name, file in (self.manifest["files"] | self.manifest["for_the_owner"]).items():
             yield name, file["sha256"]
         if LISTED in self.manifest["files"]:
             with (self.folder / LISTED).open("rb") as lines:

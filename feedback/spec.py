@@ -94,7 +94,7 @@ class Splits:
     validation: Share = 0.0
     by: tuple[Key, ...] = KEYS
     near: Annotated[float, Field(ge=0.5, le=1)] = 0.85  # similarity of prompts of one cluster
-    largest: Share = 0.3  # beyond this part of the rows a group is cut at its busiest keys
+    largest: Share = 0.2  # a group with more than this part of the rows is broken up
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -71,8 +71,10 @@ def test_the_manifest_says_what_is_in_the_folder(database, feedback, tmp_path, s
 
     manifest = json.loads((folder / "manifest.json").read_bytes())
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert files == {*manifest["files"], "manifest.json"}
-    for name, file in manifest["files"].items():
+    named = manifest["files"] | manifest["for_the_owner"]
+    assert files == {*named, "manifest.json"}
+    assert ("assignments.jsonl" in files) == bool(spec.splits.test)
+    for name, file in named.items():
         content = (folder / name).read_bytes()
         assert file == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         assert (folder / name).stat().st_mode & 0o777 == 0o600

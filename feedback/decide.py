@@ -21,8 +21,11 @@ from feedback.near_duplicates import Clusters
 from feedback.plan import Config
 from feedback.spec import Selection
 
+AT_ONCE = 1 << 18  # keys that are sorted at once
+
 Ints = NDArray[np.int64]
-Keys = NDArray[np.uint64]  # (n, 2): 16 bytes each
+Small = NDArray[np.int32]  # numbers of rows and topics, of which there are less than 2 billion
+Keys = NDArray[np.uint64]
 
 
 @dataclass
@@ -30,16 +33,22 @@ class Decision:
     """What became of the rows of one config, one number a row."""
 
     reason: NDArray[np.uint8]  # in REASONS; 0 for a row that leaves
-    split: NDArray[np.uint8]  # in feedback.splits.OUTCOMES
-    raters: NDArray[np.uint32]  # how many visitors judged the same
-    agreeing: NDArray[np.uint32]  # how many of them are with the row
-    mean: NDArray[np.float32]  # of the values that they gave
+    split: NDArray[np.uint8] = field(init=False)  # in feedback.splits.OUTCOMES
+    raters: NDArray[np.uint32] = field(init=False)  # how many visitors judged the same
+    agreeing: NDArray[np.uint32] = field(init=False)  # how many of them are with the row
+    mean: NDArray[np.float32] = field(init=False)  # of the values that they gave
+    # Rows of the version that this one goes on from; where it is one row or another, they win.
+    former: NDArray[np.bool_] = field(init=False)
     judged_by_several: int = 0  # things that two visitors or more have judged
-    alpha: float | None = None  # how far visitors agree there, see `krippendorff`
+    alpha: float | None = None  # how far visitors agree there, see `Answers`
     used_elsewhere: int = 0  # rows with an event that stands behind a row of an earlier config
     cap: int | None = None  # how many rows a visitor may have
-    # Rows of the version that this one goes on from; where it is one row or another, they win.
-    former: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+
+    def __post_init__(self) -> None:
+        rows = len(self.reason)
+        self.split, self.former = np.zeros(rows, np.uint8), np.zeros(rows, bool)
+        self.raters, self.agreeing = np.zeros(rows, np.uint32), np.zeros(rows, np.uint32)
+        self.mean = np.zeros(rows, np.float32)
 
     def hold(self, rows: NDArray[Any], reason: str) -> None:
         """Hold back those of the rows that are not held back yet; rows is a mask."""
@@ -66,9 +75,9 @@ def decide(
     used: the events, sorted, that stand behind rows of earlier configs. former: what the rows of
     an earlier version are known by.
     """
-    facts = found.facts.read()
     decision = weigh(found)
-    decision.former = np.isin(facts["row_id"], [] if former is None else former)
+    if former is not None:
+        decision.former = np.isin(found.facts.column("row_id"), former)
     opposing = decision.raters - decision.agreeing
     if selection.conflicts == "drop":
         decision.hold(opposing > 0, "contradictory")
@@ -77,7 +86,7 @@ def decide(
     decision.hold(decision.raters < selection.raters, "too_few_raters")
     share = decision.agreeing / np.maximum(decision.raters, 1)
     decision.hold(share < selection.agreement, "too_little_agreement")
-    decision.hold(repeated(facts["same"], decision), "duplicate")
+    decision.hold(repeated(found.facts.column("same"), decision), "duplicate")
     if selection.near_duplicates is not None and config.task == "text":
         similar = nearly_repeated(
             found, decision, config.columns, selection.near_duplicates, folder
@@ -97,87 +106,120 @@ def weigh(found: Gathered) -> Decision:
     An opinion without consent for training counts against a row and never for one. Of a visitor
     who says the same several times the mean counts.
     """
-    facts, people, opinions = found.facts.read(), found.people.read(), found.opinions.read()
-    reason = np.array(facts["reason"])
-    spoken = people[(people["speaks"] == 1) & (reason[people["row"]] == 0)]
-    row = spoken["row"]
-    about = numbered(np.concatenate([facts["about"], opinions["about"]]))
-    topic = np.concatenate([about[row], about[len(facts) :]])
-    side = np.concatenate([facts["side"][row], opinions["side"]])
-    visitor = np.concatenate([spoken["visitor"], opinions["visitor"]])
-    value = np.concatenate([facts["value"][row], opinions["value"]]).astype(float)
-    may_train = np.concatenate([np.ones(len(row), bool), opinions["may_train"] == 1])
+    facts, opinions = found.facts, found.opinions
+    reason = facts.column("reason")
+    decision = Decision(reason)
+    about, heard = facts.column("about"), opinions.column("about")
+    row, said_by = speakers(found, reason == 0)
+    value, trains = facts.column("value"), opinions.column("may_train") == 1
+    side, others_side = facts.column("side") > 0, opinions.column("side") > 0
+    answers = Answers()
+    for rows, said, others in apart(about, about[row], heard):
+        topic = numbered(np.concatenate([about[rows], heard[others]]))
+        topics = int(topic.max(initial=-1)) + 1
+        topic *= 2  # a topic has two sides
+        topic += np.concatenate([side[rows], others_side[others]])
+        mine, theirs = topic[: len(rows)], topic[len(rows) :]
 
-    topics = int(about.max(initial=-1)) + 1
-    place = topic * 2 + (side > 0)  # a topic has two sides
-    against, _ = voices(place, visitor, value, topics * 2)
-    place, visitor, value = place[may_train], visitor[may_train], value[may_train]
-    agreed, mean = voices(place, visitor, value, topics * 2)
-
-    mine = about[: len(facts)] * 2 + (facts["side"] > 0)
-    agreeing, opposing = agreed[mine], against[mine ^ 1]
-    several = agreed[0::2] + agreed[1::2] > 1
-    return Decision(
-        reason,
-        np.zeros(len(facts), np.uint8),
-        (agreeing + opposing).astype(np.uint32),
-        agreeing.astype(np.uint32),
-        mean[mine].astype(np.float32),
-        int(several.sum()),
-        krippendorff(agreed[0::2][several], agreed[1::2][several]),
-    )
+        place = np.concatenate([mine[np.searchsorted(rows, row[said])], theirs])
+        visitor = np.concatenate([said_by[said], opinions.column("visitor")[others]])
+        against, _ = voices(place, visitor, None, topics * 2)
+        may_train = np.concatenate([np.ones(len(said), bool), trains[others]])
+        values = np.concatenate([value[row[said]], opinions.column("value")[others]])
+        agreed, mean = voices(place[may_train], visitor[may_train], values[may_train], topics * 2)
+        decision.agreeing[rows] = agreed[mine]
+        decision.raters[rows] = agreed[mine] + against[mine ^ 1]
+        decision.mean[rows] = mean[mine]
+        answers.add(agreed[0::2], agreed[1::2])
+    decision.judged_by_several, decision.alpha = answers.things, answers.alpha
+    return decision
 
 
-def krippendorff(one: Ints, other: Ints) -> float | None:
-    """Krippendorff's alpha for two answers: 1 for full agreement, 0 for that of chance.
+def apart(*keys: Keys) -> Iterator[list[Ints]]:
+    """The places in each of some arrays of keys, a part of the keys at a time.
 
-    one, other: how many visitors gave each answer, for each thing that several have judged. None
-    where nobody ever gave one of the two. Krippendorff 2011, Computing Krippendorff's
-    Alpha-Reliability, for nominal data and any number of raters.
+    The same key is always in the same part, and no part is too large to be sorted in memory.
     """
-    raters, total = one + other, int((one + other).sum())
-    expected = 2 * int(one.sum()) * int(other.sum()) / max(total * (total - 1), 1)
-    if not expected:
-        return None
-    observed = float((2 * one * other / (raters - 1)).sum()) / total
-    return 1 - observed / expected
+    parts = max(map(len, keys)) // AT_ONCE + 1
+    for part in range(parts):
+        yield [np.flatnonzero(each % np.uint64(parts) == part) for each in keys]
+
+
+def speakers(found: Gathered, rows: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], Ints]:
+    """The rows of these, in their order, and the visitors who said something of each."""
+    row, speaks = found.people.column("row"), found.people.column("speaks")
+    spoken = np.flatnonzero((speaks == 1) & rows[row])
+    return row[spoken], found.people.column("visitor")[spoken]
+
+
+@dataclass
+class Answers:
+    """What visitors say of things that several have judged, for Krippendorff's alpha."""
+
+    things: int = 0
+    one: int = 0  # how many gave the first answer, and how many the other
+    other: int = 0
+    apart: float = 0.0  # pairs of visitors who disagree, weighed by how many judged the thing
+
+    def add(self, one: NDArray[Any], other: NDArray[Any]) -> None:
+        """How many visitors gave each answer, of some things."""
+        several = one + other > 1
+        one, other = one[several].astype(float), other[several].astype(float)
+        self.things += len(one)
+        self.one += int(one.sum())
+        self.other += int(other.sum())
+        self.apart += float((2 * one * other / (one + other - 1)).sum())
+
+    @property
+    def alpha(self) -> float | None:
+        """1 for full agreement, 0 for that of chance, None where all answers are the same.
+
+        Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, for nominal data and any
+        number of raters.
+        """
+        total = self.one + self.other
+        expected = 2 * self.one * self.other / max(total - 1, 1)
+        return 1 - self.apart / expected if expected else None
 
 
 def voices(
-    place: Ints, visitor: Ints, value: NDArray[np.float64], places: int
-) -> tuple[Ints, NDArray[np.float64]]:
+    place: Small, visitor: Ints, value: NDArray[np.float32] | None, places: int
+) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """How many visitors are heard in each place, and the mean of what they say there."""
+    none = np.zeros(places, np.float32)
     if not len(place):
-        return np.zeros(places, np.int64), np.zeros(places)
+        return np.zeros(places, np.uint32), none
     order = np.lexsort((visitor, place))
-    place, visitor, value = place[order], visitor[order], value[order]
-    first = np.flatnonzero(np.r_[True, (place[1:] != place[:-1]) | (visitor[1:] != visitor[:-1])])
-    said = np.add.reduceat(value, first) / np.diff(np.r_[first, len(place)])
-    heard = np.bincount(place[first], minlength=places)
+    place, visitor = place[order], visitor[order]
+    new = np.r_[True, (place[1:] != place[:-1]) | (visitor[1:] != visitor[:-1])]
+    first = np.flatnonzero(new)
+    heard = np.bincount(place[first], minlength=places).astype(np.uint32)
+    if value is None:
+        return heard, none
+    said = np.add.reduceat(value[order], first) / np.diff(first, append=len(place))
     total = np.bincount(place[first], weights=said, minlength=places)
-    return heard, total / np.maximum(heard, 1)
+    return heard, (total / np.maximum(heard, 1)).astype(np.float32)
 
 
-def numbered(keys: Keys) -> Ints:
+def numbered(keys: Keys) -> Small:
     """A number from 0 for each key, the same for the same."""
-    if not len(keys):
-        return np.empty(0, np.int64)
-    order = np.lexsort((keys[:, 1], keys[:, 0]))
+    order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    new = np.r_[False, (ordered[1:] != ordered[:-1]).any(axis=1)]
-    numbers = np.empty(len(keys), np.int64)
-    numbers[order] = np.cumsum(new)
+    new = np.r_[False, ordered[1:] != ordered[:-1]][: len(keys)]
+    numbers = np.empty(len(keys), np.int32)
+    numbers[order] = np.cumsum(new, dtype=np.int32)
     return numbers
 
 
 def repeated(same: Keys, decision: Decision) -> NDArray[np.bool_]:
     """Which of the kept rows say what an earlier one says, or one of the former version."""
-    kept, former = decision.kept, decision.former
-    places = np.concatenate([np.flatnonzero(kept & former), np.flatnonzero(kept & ~former)])
-    _, first = np.unique(numbered(same[places]), return_index=True)
-    again = np.zeros(len(kept), bool)
-    again[places] = True
-    again[places[first]] = False
+    again = decision.kept
+    for (rows,) in apart(same):
+        rows = rows[decision.kept[rows]]
+        order = np.lexsort((rows, ~decision.former[rows], same[rows]))
+        rows = rows[order]
+        first = np.r_[True, same[rows[1:]] != same[rows[:-1]]][: len(rows)]
+        again[rows[first]] = False
     return again
 
 
@@ -225,16 +267,15 @@ def texts_in(value: object) -> Iterator[str]:
 
 def uses(found: Gathered, used: Ints) -> NDArray[np.bool_]:
     """Which rows rest on one of these events."""
-    evidence = found.evidence.read()
     rows = np.zeros(len(found), bool)
-    rows[evidence["row"][np.isin(evidence["entry"], used)]] = True
+    rows[found.evidence.column("row")[np.isin(found.evidence.column("entry"), used)]] = True
     return rows
 
 
 def used_by(found: Gathered, decision: Decision) -> Ints:
     """The events behind the rows that leave."""
-    evidence = found.evidence.read()
-    return np.unique(evidence["entry"][decision.kept[evidence["row"]]])
+    left = decision.kept[found.evidence.column("row")]
+    return np.unique(found.evidence.column("entry")[left])
 
 
 def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float) -> None:
@@ -246,18 +287,19 @@ def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float
     """
     if rows is None:
         return
-    people, same = found.people.read(), found.facts.read()["same"]
-    spoken = people[(people["speaks"] == 1) & decision.kept[people["row"]]]
-    pairs = np.unique(np.stack([spoken["visitor"], spoken["row"].astype(np.int64)], axis=1), axis=0)
-    visitor, row = pairs[:, 0], pairs[:, 1]
-    order = np.lexsort((same[row, 1], same[row, 0], ~decision.former[row], visitor))
-    visitor, row = visitor[order], row[order]
-    first = np.flatnonzero(np.r_[True, visitor[1:] != visitor[:-1]][: len(visitor)])
-    rank = np.arange(len(visitor)) - np.repeat(first, np.diff(np.r_[first, len(visitor)]))
-    worst = np.zeros(
-        len(decision.reason), np.int64
-    )  # of the ranks that a row has with its visitors
-    np.maximum.at(worst, row, rank)
+    row, visitor = speakers(found, decision.kept)
+    same = found.facts.column("same")
+    worst = np.zeros(len(decision.reason), np.int64)  # of the ranks of a row with its visitors
+    for (said,) in apart(visitor.view(np.uint64)):
+        mine, by = row[said], visitor[said]
+        order = np.lexsort((mine, same[mine], ~decision.former[mine], by))
+        mine, by = mine[order], by[order]
+        # Who spoke under two consents is one visitor.
+        once = np.r_[True, (by[1:] != by[:-1]) | (mine[1:] != mine[:-1])][: len(mine)]
+        mine, by = mine[once], by[once]
+        first = np.flatnonzero(np.r_[True, by[1:] != by[:-1]][: len(by)])
+        rank = np.arange(len(by)) - np.repeat(first, np.diff(first, append=len(by)))
+        np.maximum.at(worst, mine, rank)
     ranks = np.sort(worst[decision.kept])
 
     def is_fair(cap: int) -> bool:

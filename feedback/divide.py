@@ -1,13 +1,15 @@
 """Split the rows of all configs of a dataset together, and prove afterwards that nothing leaks."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from feedback.decide import Decision, Ints, Keys, numbered
+from feedback.decide import Decision, Ints, Keys, apart
 from feedback.gathered import Gathered
 from feedback.memberships import hashed
 from feedback.near_duplicates import Clusters, mixed
@@ -47,13 +49,13 @@ def divide(
         decision.split[:] = TRAIN
     if not splits.test and not splits.validation:
         return {}
-    kept = [np.flatnonzero(decision.kept) for _, decision in rows]
-    ties = all_ties(rows, kept, splits, folder)
     shares = Shares(splits.test, splits.validation)
+    alike = clusters(rows, splits.near, folder) if "cluster" in splits.by else []
     with Groups(folder) as groups:
-        groups.know(np.arange(sum(map(len, kept))))
-        for each in ties:
+        groups.know(np.arange(sum(int(decision.kept.sum()) for _, decision in rows)))
+        for each in all_ties(rows, splits, alike):
             groups.join_many(each.row, each.key, each.kind)
+        kept = [np.flatnonzero(decision.kept) for _, decision in rows]
         division = groups.divide(shares, largest=splits.largest, pins=pins)
         report = asdict(division) | {"warnings": division.warnings(shares)}
         for key, split in groups.assignments():
@@ -61,98 +63,88 @@ def divide(
         outcomes = (OUTCOMES.index(split) for _, split in groups.split_of())
         for mine, (_, decision) in zip(kept, rows, strict=True):
             decision.split[mine] = np.fromiter(outcomes, np.uint8, len(mine))
-            decision.hold(decision.split == OUTCOMES.index(WITHHELD), "withheld")
-    sides = np.concatenate(
-        [decision.split[mine] for mine, (_, decision) in zip(kept, rows, strict=True)]
-    )
-    report["keys_on_two_sides"] = {each.kind: on_two_sides(each, sides) for each in ties}
+    by_kind = groupby(all_ties(rows, splits, alike), key=lambda each: each.kind)
+    leaks = {kind: on_two_sides(list(parts), rows, kept) for kind, parts in by_kind}
+    for _, decision in rows:
+        decision.hold(decision.split == OUTCOMES.index(WITHHELD), "withheld")
+    report["keys_on_two_sides"] = leaks
     return report
 
 
-def on_two_sides(ties: Ties, sides: Ints) -> int:
+def on_two_sides(ties: list[Ties], rows: Rows, kept: list[Ints]) -> int:
     """How many keys have rows on more than one side; this looks at nothing but the outcome."""
-    side = sides[ties.row]
-    here = side != OUTCOMES.index(WITHHELD)
-    key, side = ties.key[here], side[here]
-    if not len(key):
-        return 0
-    order = np.argsort(key, kind="stable")
-    key, side = key[order], side[order]
-    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    straddle = np.minimum.reduceat(side, first) != np.maximum.reduceat(side, first)
-    return int(straddle.sum())
+    sides = np.concatenate(
+        [decision.split[mine] for mine, (_, decision) in zip(kept, rows, strict=True)]
+    )
+    side = np.concatenate([sides[each.row] for each in ties])
+    key = np.concatenate([each.key for each in ties])
+    found = 0
+    for (places,) in apart(key.view(np.uint64)):
+        places = places[side[places] != OUTCOMES.index(WITHHELD)]
+        if len(places):
+            places = places[np.argsort(key[places], kind="stable")]
+            first = np.flatnonzero(np.r_[True, key[places[1:]] != key[places[:-1]]])
+            here = side[places]
+            straddle = np.minimum.reduceat(here, first) != np.maximum.reduceat(here, first)
+            found += int(straddle.sum())
+    return found
 
 
-def all_ties(rows: Rows, kept: list[Ints], splits: Splits, folder: Path) -> list[Ties]:
-    """What ties the rows that leave, by the kinds that the spec names."""
-    alike = clusters(rows, splits.near, folder) if "cluster" in splits.by else []
-    found: dict[str, list[Ties]] = {kind: [] for kind in splits.by}
-    start = 0
-    for number, ((gathered, _), mine) in enumerate(zip(rows, kept, strict=True)):
-        place = np.full(len(gathered), -1)  # of each row among all that leave
-        place[mine] = start + np.arange(len(mine))
-        if "visitor" in found:
-            people = gathered.people.read()
-            found["visitor"].append(tied("visitor", place[people["row"]], people["visitor"]))
-        if "conversation" in found:
-            turns = gathered.ties.read()
-            keys = short(turns["key"])
-            found["conversation"].append(tied("conversation", place[turns["row"]], keys))
-        if "prompt" in found:
-            keys = short(gathered.facts.read()["prompt"])
-            found["prompt"].append(tied("prompt", place, keys))
-        if alike:
-            has_words = alike[number].any(axis=1)
-            keys = short(alike[number])
-            found["cluster"].append(tied("cluster", np.where(has_words, place, -1), keys))
-        start += len(mine)
-    ties = [
-        Ties(
-            kind,
-            np.concatenate([each.row for each in several]),
-            np.concatenate([each.key for each in several]),
-        )
-        for kind, several in found.items()
-    ]
-    return [each for each in ties if len(each.row)]
+def all_ties(rows: Rows, splits: Splits, alike: list[Keys]) -> Iterator[Ties]:
+    """What ties the rows that leave, kind by kind as the spec names them, some at a time."""
+    for kind in splits.by:
+        start = 0
+        for number, (found, decision) in enumerate(rows):
+            place = np.full(len(found), -1)  # of each row among all that leave
+            mine = np.flatnonzero(decision.kept)
+            place[mine] = start + np.arange(len(mine))
+            start += len(mine)
+            if kind == "visitor":
+                row, visitor = found.people.column("row"), found.people.column("visitor")
+                yield from tied(kind, place[row], visitor)
+            elif kind == "conversation":
+                row, key = found.ties.column("row"), found.ties.column("key")
+                yield from tied(kind, place[row], key)
+            elif kind == "prompt":
+                yield from tied(kind, place, found.facts.column("prompt"))
+            else:
+                yield from tied(kind, np.where(alike[number] == 0, -1, place), alike[number])
 
 
-def tied(kind: str, row: Ints, key: Ints) -> Ties:
+def tied(kind: str, row: Ints, key: NDArray[Any]) -> Iterator[Ties]:
     """Each row that leaves with its keys, each pair once; those that do not are at -1."""
-    here = row >= 0
-    pairs = np.unique(np.stack([row[here], key[here]], axis=1), axis=0)
-    mix = mixed(pairs[:, 1].view(np.uint64) ^ np.uint64(hashed(kind) & (1 << 64) - 1))
-    return Ties(kind, pairs[:, 0], mix.view(np.int64))
-
-
-def short(keys: Keys) -> Ints:
-    """The first 8 of the 16 bytes of each key."""
-    return np.ascontiguousarray(keys[:, 0]).view(np.int64)
+    for (places,) in apart(row.view(np.uint64)):
+        places = places[row[places] >= 0]
+        rows, keys = row[places], key[places].astype(np.uint64)
+        order = np.lexsort((keys, rows))
+        rows, keys = rows[order], keys[order]
+        once = np.r_[True, (rows[1:] != rows[:-1]) | (keys[1:] != keys[:-1])][: len(rows)]
+        mix = mixed(keys[once] ^ np.uint64(hashed(kind) & (1 << 64) - 1))
+        yield Ties(kind, rows[once], mix.view(np.int64))
 
 
 def clusters(rows: Rows, threshold: float, folder: Path) -> list[Keys]:
     """For each row of each config the key of the first prompt that is nearly the same as its own.
 
-    Zeros where a row has no prompt in words.
+    0 where a row has no prompt in words.
     """
-    prompts = [found.prompts.keys.read()["prompt"] for found, _ in rows]
-    texts = (text for found, _ in rows for _, text in found.prompts.read())
-    first = np.zeros(sum(map(len, prompts)), np.int64)
+    known = np.concatenate([found.prompts.keys.column("prompt") for found, _ in rows])
+    first = np.zeros(len(known), np.int64)
     with Clusters(folder, threshold) as alike:
-        for number, text in enumerate(texts):
+        for number, text in enumerate(text for found, _ in rows for text in found.prompts.read()):
             alike.add(number, text)
         for number, representative in alike.representatives():
             first[number] = representative
-    known = np.concatenate(prompts)
-    asked = [found.facts.read()["prompt"] for found, _ in rows]
-    numbers = numbered(np.concatenate([known, *asked]))
-    entry = np.full(int(numbers.max(initial=-1)) + 1, -1)
-    entry[numbers[: len(known)][::-1]] = np.arange(len(known))[::-1]
-    found_keys, start = [], len(known)
-    for each in asked:
-        mine = entry[numbers[start : start + len(each)]]
-        keys = np.zeros((len(each), 2), np.uint64)
-        keys[mine >= 0] = known[first[mine[mine >= 0]]]
-        found_keys.append(keys)
-        start += len(each)
-    return found_keys
+    order = np.argsort(known, kind="stable")  # of the same prompt the first entry comes first
+    ordered = known[order]
+    keys = []
+    for found, _ in rows:
+        asked = found.facts.column("prompt")
+        place = np.searchsorted(ordered, asked)
+        place[place == len(ordered)] = 0
+        if len(ordered):
+            there = ordered[place] == asked
+            keys.append(np.where(there, known[first[order[place]]], np.uint64(0)))
+        else:
+            keys.append(np.zeros(len(asked), np.uint64))
+    return keys

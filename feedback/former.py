@@ -6,6 +6,7 @@ without them; the others of its rows keep their bytes, or in Parquet their value
 
 import csv
 import hashlib
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -88,7 +89,8 @@ class Former:
 
 
 def row_id(sha256: str) -> int:
-    return int(sha256[:16], 16)
+    """The first 8 bytes, as numpy reads them."""
+    return int.from_bytes(bytes.fromhex(sha256[:16]), sys.byteorder)
 
 
 def read_former(folder: Path) -> Former:

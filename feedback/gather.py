@@ -22,7 +22,6 @@ from feedback.formats.candidate import (
 from feedback.formats.format import Format
 from feedback.formats.pictures import Pictures, picture_name
 from feedback.formats.reader import Reader
-from feedback.former import row_id
 from feedback.gathered import Gathered
 from feedback.lengths import Lengths
 from feedback.plan import Config
@@ -31,7 +30,7 @@ from feedback.selection import prompt_text, wanted
 from feedback.spec import Selection
 from feedback.watch import Watch
 
-NONE = b"\0" * 16  # the keys of a row that says nothing
+NONE = b"\0" * 8  # the keys of a row that says nothing
 
 
 @dataclass
@@ -101,7 +100,7 @@ def add(found: Gathered, config: Config, form: Format, candidate: Candidate, too
         says.same if says else NONE,
         says.about if says else NONE,
         says.prompt if says else NONE,
-        row_id(finished.sha256),
+        bytes.fromhex(finished.sha256[:16]),
         says.side if says else 0,
         reason,
         found.source_code(candidate.source),

@@ -3,6 +3,7 @@
 What is not wanted is left out and counted; nothing here brings in what has no consent.
 """
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -11,6 +12,9 @@ from typing import Any
 from feedback.formats.candidate import Candidate
 from feedback.near_duplicates import normalised
 from feedback.spec import Selection
+
+CHINESE = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+JAPANESE = re.compile("[\u3040-\u30ff]")
 
 Wish = Callable[[Candidate], bool]
 
@@ -161,8 +165,14 @@ def prompt_text(inputs: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=4_096)
 def language_of(text: str) -> str:
-    """The language of a text as py3langid tells it: zh, en, …"""
-    import py3langid  # a second to load, and only some exports ask
+    """The language of a text: zh, en, … as py3langid tells it, but for texts in Chinese characters.
+
+    Those need no telling, unless there is Japanese among them.
+    """
+    chinese = len(CHINESE.findall(text))
+    if chinese and not JAPANESE.search(text) and chinese * 2 >= sum(map(str.isalpha, text)):
+        return "zh"
+    import py3langid  # takes 100 MB and a second, and only some exports ask
 
     language, _ = py3langid.classify(text)
     return str(language)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.decide import Decision
+from feedback.decide import Decision, speakers
 from feedback.formats.candidate import REASONS
 from feedback.gathered import Gathered
 from feedback.plan import Config
@@ -19,25 +19,26 @@ SKEWED = 0.1  # a label with a smaller part of the rows than this is rare
 
 def tally(config: Config, found: Gathered, decision: Decision) -> dict[str, Any]:
     """What the manifest says about the rows of a config."""
-    facts, kept = found.facts.read(), decision.kept
+    facts, kept = found.facts, decision.kept
+    label = facts.column("label")
     quarantined = counted(decision.reason[~kept], list(REASONS))
     content: dict[str, Any] = {
-        "selected": len(facts),
+        "selected": len(found),
         "left_out": found.left_out,
         "rows": int(kept.sum()),
         "rows_by_split": counted(decision.split[kept], list(OUTCOMES)),
-        "rows_by_source": counted(facts["source"][kept], found.sources),
+        "rows_by_source": counted(facts.column("source")[kept], found.sources),
     }
-    if (facts["label"] >= 0).any():
-        content["rows_by_label"] = counted(facts["label"][kept], ["false", "true"])
+    if (label >= 0).any():
+        content["rows_by_label"] = counted(label[kept], ["false", "true"])
     content |= {
         "quarantined": int((~kept).sum()),
         "quarantined_by_reason": quarantined,
         "visitors": visitors(found, kept),
         "most_rows_of_one_visitor": decision.cap,
         "raters": raters(decision),
-        "characters": spread(facts["characters"][kept]),
-        "personal_data": personal(facts["personal"][kept]),
+        "characters": spread(facts.column("characters")[kept]),
+        "personal_data": personal(facts.column("personal")[kept]),
         "rows_that_use_events_again": decision.used_elsewhere,
     }
     warnings = list(warned(config, content, len(versions(found, kept))))
@@ -52,21 +53,17 @@ def counted(codes: NDArray[Any], names: list[str]) -> dict[str, int]:
 
 def visitors(found: Gathered, kept: NDArray[np.bool_]) -> int:
     """How many visitors said what stands behind the rows."""
-    people = found.people.read()
-    speak = (people["speaks"] == 1) & kept[people["row"]]
-    return len(np.unique(people["visitor"][speak]))
+    return len(np.unique(speakers(found, kept)[1]))
 
 
 def consents(found: Gathered, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Ids of the consents that the rows rest on."""
-    people = found.people.read()
-    return np.unique(people["consent"][kept[people["row"]]])
+    return np.unique(found.people.column("consent")[kept[found.people.column("row")]])
 
 
 def versions(found: Gathered, kept: NDArray[np.bool_]) -> dict[int, int]:
     """How many rows rest on each model version, by its id; a pair may rest on two."""
-    facts = found.facts.read()
-    both = np.stack([facts["version"][kept], facts["other_version"][kept]])
+    both = np.stack([found.facts.column(name)[kept] for name in ("version", "other_version")])
     both[1][both[1] == both[0]] = 0
     ids, rows = np.unique(both, return_counts=True)
     return {one: count for one, count in zip(ids.tolist(), rows.tolist(), strict=True) if one}

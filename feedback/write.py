@@ -93,7 +93,7 @@ def write(
 
 def stay(config: Config, found: Gathered, decision: Decision, former: Former) -> NDArray[np.bool_]:
     """Which rows stand in the former version already, and on the same side."""
-    ids, staying = found.facts.read()["row_id"], np.zeros(len(found), bool)
+    ids, staying = found.facts.column("row_id"), np.zeros(len(found), bool)
     for split, there in former.ids(config.name).items():
         on_side = decision.kept & (decision.split == OUTCOMES.index(split))
         staying |= on_side & np.isin(ids, there)
@@ -141,7 +141,7 @@ class Outputs:
         self, former: Former, found: Gathered, decision: Decision, staying: NDArray[np.bool_]
     ) -> None:
         """Begin with what stays: with whole files, where there may be several, or else its rows."""
-        config, ids = self.config, found.facts.read()["row_id"]
+        config, ids = self.config, found.facts.column("row_id")
         entry = former.config(config.name)
         for split in ORDER:
             mine = staying & (decision.split == OUTCOMES.index(split))

@@ -1,6 +1,7 @@
 """What follows for a row from the others: agreement, repetition, the visitor's part, double use."""
 
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as some
 
 from db.ids import uuid7
 from db.tables import FeedbackEvent, Review
-from feedback.decide import decide, krippendorff, over_cap, used_by, weigh
+from feedback import decide as deciding
+from feedback.decide import Answers, decide, over_cap, used_by, weigh
 from feedback.formats.candidate import CODES, REASONS, key
 from feedback.gathered import Gathered
 from feedback.plan import plan
@@ -129,21 +131,29 @@ def test_the_score_is_the_mean_of_what_all_visitors_gave(database, tmp_path):
     assert row["genloop_raters"] == 3
 
 
+def alpha(*units):
+    """Of the numbers of visitors who gave each of two answers; each unit by itself."""
+    answers = Answers()
+    for one, other in units:
+        answers.add(np.array([one]), np.array([other]))
+    return answers.alpha
+
+
 def test_krippendorffs_alpha_is_that_of_his_example():
-    """Krippendorff 2011, section C: nominal data, any number of observers, missing values.
+    """Krippendorff 2011, section A: two observers, ten yes-or-no judgements, alpha = 0.095."""
+    meg = [0, 1, 0, 0, 0, 0, 0, 0, 1, 0]
+    owen = [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]
 
-    His answers 1 to 5 are here two: 1, and all others.
-    """
-    units = [(3, 0), (0, 4), (0, 4), (0, 4), (0, 4), (0, 4), (0, 4), (4, 0), (0, 4), (0, 3), (2, 1)]
-    one, other = (np.array(side) for side in zip(*units, strict=True))
-    pairs = sum(2 * a * b / (a + b - 1) for a, b in units)
-    total = one.sum() + other.sum()
-    expected = 2 * one.sum() * other.sum() / (total - 1)
+    assert alpha(
+        *((2 - one - other, one + other) for one, other in zip(meg, owen, strict=True))
+    ) == pytest.approx(0.095, abs=5e-4)
 
-    assert krippendorff(one, other) == pytest.approx(1 - pairs / expected)
-    assert krippendorff(np.array([2, 0]), np.array([0, 2])) == 1.0
-    assert krippendorff(np.array([1, 1]), np.array([1, 1])) == pytest.approx(-0.5)
-    assert krippendorff(np.array([2]), np.array([0])) is None
+
+def test_krippendorffs_alpha_knows_its_ends():
+    assert alpha((2, 0), (0, 3), (1, 0)) == 1.0
+    assert alpha((1, 1), (1, 1)) == pytest.approx(-0.5)
+    assert alpha((2, 0)) is None
+    assert alpha() is None
 
 
 # Repetition
@@ -276,6 +286,17 @@ def test_no_visitor_has_more_than_their_part(database, tmp_path):
     assert again["configs"][0]["quarantined"] == 25
 
 
+@contextmanager
+def compared_in(size):
+    """Large datasets are compared in parts; these are small, so parts must be smaller still."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deciding, "AT_ONCE", size)
+        yield
+
+
+sizes = some.sampled_from([1 << 18, 3])
+
+
 class Rows:
     """Rows that are made up, for what compares keys."""
 
@@ -288,7 +309,9 @@ class Rows:
         about = same if about is None else key(str(about))
         asked = same if prompt is None else key(f"prompt {prompt}")
         self.found.prompts.add(asked, f"prompt {prompt}")
-        self.found.facts.add(same, about, asked, row, side, reason, 0, -1, value, 1, 0, 0, 1, 0, 0)
+        self.found.facts.add(
+            same, about, asked, bytes(8), side, reason, 0, -1, value, 1, 0, 0, 1, 0, 0
+        )
         for visitor in visitors:
             self.found.people.add(row, visitor, 1, 1)
             self.found.evidence.add(row, row * 100 + visitor)
@@ -310,9 +333,9 @@ people = some.lists(
 
 
 @settings(deadline=None, max_examples=60)
-@given(people, some.integers(1, 5), some.floats(0, 0.6))
-def test_whoever_is_capped_has_no_more_than_that(said, rows, share):
-    with TemporaryDirectory() as folder:
+@given(people, some.integers(1, 5), some.floats(0, 0.6), sizes)
+def test_whoever_is_capped_has_no_more_than_that(said, rows, share, size):
+    with TemporaryDirectory() as folder, compared_in(size):
         made = Rows(folder)
         for visitors in said:
             made.add(visitors)
@@ -333,9 +356,9 @@ claims = some.lists(
 
 
 @settings(deadline=None, max_examples=60)
-@given(claims, claims)
-def test_visitors_are_counted_once_on_each_side(rows, opinions):
-    with TemporaryDirectory() as folder:
+@given(claims, claims, sizes)
+def test_visitors_are_counted_once_on_each_side(rows, opinions, size):
+    with TemporaryDirectory() as folder, compared_in(size):
         made = Rows(folder)
         for visitor, about, side in rows:
             made.add([visitor], about=about, side=side)
@@ -359,9 +382,9 @@ def test_visitors_are_counted_once_on_each_side(rows, opinions):
 
 
 @settings(deadline=None, max_examples=40)
-@given(some.lists(some.tuples(some.integers(0, 5), some.integers(0, 1)), max_size=30))
-def test_of_rows_that_say_the_same_the_first_sound_one_stays(rows):
-    with TemporaryDirectory() as folder:
+@given(some.lists(some.tuples(some.integers(0, 5), some.integers(0, 1)), max_size=30), sizes)
+def test_of_rows_that_say_the_same_the_first_sound_one_stays(rows, size):
+    with TemporaryDirectory() as folder, compared_in(size):
         made = Rows(folder)
         for number, (same, broken) in enumerate(rows):
             made.add([number + 1], same=same, reason=CODES["empty_text"] * broken)

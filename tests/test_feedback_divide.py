@@ -10,10 +10,10 @@ from hypothesis import strategies as some
 
 from feedback.divide import divide
 from feedback.formats.candidate import key
-from feedback.spec import Recipe, Splits
+from feedback.spec import KEYS, Recipe, Splits
 from feedback.splits import OUTCOMES
 from tests.exporting import exported, held, rows_of
-from tests.test_feedback_decide import Rows
+from tests.test_feedback_decide import Rows, compared_in, sizes
 from tests.test_feedback_export import told
 
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -25,9 +25,9 @@ rows = some.lists(
 
 
 @settings(deadline=None, max_examples=30)
-@given(some.lists(rows, min_size=1, max_size=2), some.floats(0.05, 1))
-def test_nothing_straddles_whatever_hangs_together(configs, largest):
-    with TemporaryDirectory() as folder:
+@given(some.lists(rows, min_size=1, max_size=2), some.floats(0.05, 1), sizes)
+def test_nothing_straddles_whatever_hangs_together(configs, largest, size):
+    with TemporaryDirectory() as folder, compared_in(size):
         work, made = Path(folder), []
         for number, config in enumerate(configs):
             (work / str(number)).mkdir()
@@ -90,7 +90,7 @@ def test_configs_of_one_dataset_are_split_alike(database, tmp_path):
     assert prompts["rewards"] == prompts["kto"]
     sizes = [len(prompts["kto"][split]) for split in ALL]
     assert sum(sizes) == 40 and all(size > 2 for size in sizes)
-    assert manifest["splits"]["keys_on_two_sides"].keys() == {"visitor", "prompt", "cluster"}
+    assert manifest["splits"]["keys_on_two_sides"] == dict.fromkeys(KEYS, 0)
 
 
 @sqlite

@@ -82,9 +82,9 @@ class Candidate:
 class Says(NamedTuple):
     """What a row says, in keys that can be compared.
 
-    same: 16 bytes, equal for rows of which one is enough.
-    about: 16 bytes, equal for all that is said about one thing; side: for it (1) or against (-1).
-    prompt: 16 bytes, equal for the same prompt or conversation.
+    same: 8 bytes, equal for rows of which one is enough.
+    about: 8 bytes, equal for all that is said about one thing; side: for it (1) or against (-1).
+    prompt: 8 bytes, equal for the same prompt or conversation.
     """
 
     same: bytes
@@ -157,11 +157,11 @@ def utf8(text: str) -> bytes:
 
 
 def key(*parts: str | bytes) -> bytes:
-    """16 bytes that are the same for the same parts."""
+    """8 bytes that are the same for the same parts."""
     encoded = (
         part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass") for part in parts
     )
-    return blake2b(b"\0".join(encoded), digest_size=16).digest()
+    return blake2b(b"\0".join(encoded), digest_size=8).digest()
 
 
 def prompt_key(inputs: dict[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Make a dataset out of feedback, or see beforehand what would be in it.
 
 The rows of each config are read and tried one by one (`gather`), weighed against each other
-(`decide`), split (`divide`) and written (`write`). The folder appears whole or not at all, and its
+(`weigh`), split (`divide`) and written (`write`). The folder appears whole or not at all, and its
 manifest says how to make the same again.
 """
 
@@ -27,7 +27,6 @@ from db.media import MediaStore
 from feedback import plain_events
 from feedback.card import Examples, dataset_card
 from feedback.dataset_folder import FilesBeside, NewFile, new_folder
-from feedback.decide import Decision, decide, kept_rows, over_cap, texts_of, used_by
 from feedback.divide import divide
 from feedback.formats.llama_factory import DATASET_INFO, description, name_of
 from feedback.formats.pictures import Pictures
@@ -59,6 +58,7 @@ from feedback.splits import Split
 from feedback.tally import consents, tally, versions
 from feedback.trainable import count_events, count_votes
 from feedback.watch import Report, Watch, never, nobody
+from feedback.weigh import Outcome, kept_rows, over_cap, texts_of, used_by, weigh
 from feedback.write import Place, Written, write
 
 NAME_LIMIT = 200  # characters, as in the table
@@ -75,11 +75,11 @@ class NothingToExport(ValueError):
 
 @dataclass
 class Made:
-    """The rows of one config, decided."""
+    """The rows of one config, and what became of each."""
 
     config: Config
     found: Gathered
-    decision: Decision
+    outcome: Outcome
     redactor: Redactor
 
 
@@ -177,15 +177,15 @@ def preview(
         former = former_of(session, spec, configs)
         watch = Watch(report, cancelled)
         making = Making(session, spec, configs, Pictures(media), counts, watch, former)
-        made, splits = decided(making, Path(folder))
-        contents = [tally(one.config, one.found, one.decision) for one in made]
+        made, splits = weighed(making, Path(folder))
+        contents = [tally(one.config, one.found, one.outcome) for one in made]
         entries = [
             config_entry(one.config, content, {})
             for one, content in zip(made, contents, strict=True)
         ]
         first = {
             one.config.name: [
-                columns for _, columns in islice(kept_rows(one.found, one.decision), FIRST_ROWS)
+                columns for _, columns in islice(kept_rows(one.found, one.outcome), FIRST_ROWS)
             ]
             for one in made
         }
@@ -258,13 +258,13 @@ def former_of(session: Session, spec: Spec, configs: list[Config]) -> Former | N
     return former
 
 
-def decided(
+def weighed(
     making: Making,
     work: Path,
     *,
     remember: Callable[[str, Split], object] = lambda _key, _split: None,
 ) -> tuple[list[Made], dict[str, Any]]:
-    """The rows of every config that is for trainers, decided and split; and how they were split."""
+    """The rows of every config that is for trainers, weighed and split; and how they were split."""
     spec, selection, watch = making.spec, making.spec.selection, making.watch
     reader = Reader(making.session, making.moment, with_times=needs_times(selection))
     also = ("reasons",) if needs_reasons(selection) else ()
@@ -279,7 +279,7 @@ def decided(
         tools = Tools(making.pictures, redactor, making.counts, watch)
         found = gather(config, mine, selection, tools, work / config.name)
         watch.begin("comparing", config.name, len(found))
-        decision = decide(
+        outcome = weigh(
             config,
             found,
             selection,
@@ -289,14 +289,14 @@ def decided(
             former=None if former is None else all_ids(former, config.name),
         )
         if config.format.uses_events:
-            used = np.union1d(used, used_by(found, decision))
-        made.append(Made(config, found, decision, redactor))
+            used = np.union1d(used, used_by(found, outcome))
+        made.append(Made(config, found, outcome, redactor))
     watch.begin("comparing")
-    rows = [(one.found, one.decision) for one in made]
+    rows = [(one.found, one.outcome) for one in made]
     pins = former.assignments() if former is not None else ()
     splits = divide(rows, spec.splits, work, pins=pins, remember=remember) if made else {}
-    for found, decision in rows:
-        over_cap(found, decision, selection.cap_rows, selection.cap_share)
+    for found, outcome in rows:
+        over_cap(found, outcome, selection.cap_rows, selection.cap_share)
     return made, splits
 
 
@@ -330,7 +330,7 @@ def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
     )
     beside = FilesBeside(partial, listed)
     place = Place(partial, beside, held, spec.shard_mb << 20, manifest["version"])
-    made, splits = decided(making, work, remember=lambda *side: assigned.write(assignment(*side)))
+    made, splits = weighed(making, work, remember=lambda *side: assigned.write(assignment(*side)))
     entries, files = [], []
     rows_of_versions, agreed = Counter[int](), set[int]()
     for config in making.configs:
@@ -338,12 +338,12 @@ def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
         if one is None:
             written, content, by_version, under = write_events(making, config, place)
         else:
-            content = tally(config, one.found, one.decision)
+            content = tally(config, one.found, one.outcome)
             watch.begin("writing", config.name, len(one.found))
             written = write(
-                config, one.found, one.decision, place, making.pictures, watch, making.former
+                config, one.found, one.outcome, place, making.pictures, watch, making.former
             )
-            kept = one.decision.kept
+            kept = one.outcome.kept
             by_version = versions(one.found, kept)
             under = consents(one.found, kept).tolist()
         rows_of_versions.update(by_version)
@@ -406,7 +406,7 @@ def looked_at(made: list[Made]) -> tuple[Examples, Counter[str]]:
     examples, languages = {}, Counter[str]()
     for one in made:
         step = max(len(one.found) // LOOKED_AT, 1)
-        rows = [columns for _, columns in kept_rows(one.found, one.decision, step)]
+        rows = [columns for _, columns in kept_rows(one.found, one.outcome, step)]
         examples[one.config.name] = rows[:EXAMPLES]
         texts = (" ".join(texts_of(columns, one.config.words)) for columns in rows)
         languages.update(language_of(text) for text in texts if text.strip())

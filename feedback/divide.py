@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.decide import Decision, Ints, Keys, apart
 from feedback.gathered import Gathered
 from feedback.memberships import hashed
 from feedback.near_duplicates import Clusters, mixed
 from feedback.spec import Splits
 from feedback.splits import OUTCOMES, WITHHELD, Groups, Shares, Split
+from feedback.weigh import Ints, Keys, Outcome, apart
 
 TRAIN = OUTCOMES.index("train")
 
-Rows = Sequence[tuple[Gathered, Decision]]
+Rows = Sequence[tuple[Gathered, Outcome]]
 
 
 class Ties(NamedTuple):
@@ -45,28 +45,28 @@ def divide(
 
     pins: the sides of keys in an earlier dataset, which stay. remember: told the side of every key.
     """
-    for _, decision in rows:
-        decision.split[:] = TRAIN
+    for _, outcome in rows:
+        outcome.split[:] = TRAIN
     if not splits.test and not splits.validation:
         return {}
     shares = Shares(splits.test, splits.validation)
     alike = clusters(rows, splits.near, folder) if "cluster" in splits.by else []
     with Groups(folder) as groups:
-        groups.know(np.arange(sum(int(decision.kept.sum()) for _, decision in rows)))
+        groups.know(np.arange(sum(int(outcome.kept.sum()) for _, outcome in rows)))
         for each in all_ties(rows, splits, alike):
             groups.join_many(each.row, each.key, each.kind)
-        kept = [np.flatnonzero(decision.kept) for _, decision in rows]
+        kept = [np.flatnonzero(outcome.kept) for _, outcome in rows]
         division = groups.divide(shares, largest=splits.largest, pins=pins)
         report = asdict(division) | {"warnings": division.warnings(shares)}
         for key, split in groups.assignments():
             remember(key, split)
         outcomes = (OUTCOMES.index(split) for _, split in groups.split_of())
-        for mine, (_, decision) in zip(kept, rows, strict=True):
-            decision.split[mine] = np.fromiter(outcomes, np.uint8, len(mine))
+        for mine, (_, outcome) in zip(kept, rows, strict=True):
+            outcome.split[mine] = np.fromiter(outcomes, np.uint8, len(mine))
     by_kind = groupby(all_ties(rows, splits, alike), key=lambda each: each.kind)
     leaks = {kind: on_two_sides(list(parts), rows, kept) for kind, parts in by_kind}
-    for _, decision in rows:
-        decision.hold(decision.split == OUTCOMES.index(WITHHELD), "withheld")
+    for _, outcome in rows:
+        outcome.hold(outcome.split == OUTCOMES.index(WITHHELD), "withheld")
     report["keys_on_two_sides"] = leaks
     return report
 
@@ -74,7 +74,7 @@ def divide(
 def on_two_sides(ties: list[Ties], rows: Rows, kept: list[Ints]) -> int:
     """How many keys have rows on more than one side; this looks at nothing but the outcome."""
     sides = np.concatenate(
-        [decision.split[mine] for mine, (_, decision) in zip(kept, rows, strict=True)]
+        [outcome.split[mine] for mine, (_, outcome) in zip(kept, rows, strict=True)]
     )
     side = np.concatenate([sides[each.row] for each in ties])
     key = np.concatenate([each.key for each in ties])
@@ -94,9 +94,9 @@ def all_ties(rows: Rows, splits: Splits, alike: list[Keys]) -> Iterator[Ties]:
     """What ties the rows that leave, kind by kind as the spec names them, some at a time."""
     for kind in splits.by:
         start = 0
-        for number, (found, decision) in enumerate(rows):
+        for number, (found, outcome) in enumerate(rows):
             place = np.full(len(found), -1)  # of each row among all that leave
-            mine = np.flatnonzero(decision.kept)
+            mine = np.flatnonzero(outcome.kept)
             place[mine] = start + np.arange(len(mine))
             start += len(mine)
             if kind == "visitor":

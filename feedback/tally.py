@@ -7,26 +7,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.decide import Decision, speakers
 from feedback.formats.candidate import REASONS
 from feedback.gathered import Gathered
 from feedback.plan import Config
 from feedback.redaction import KINDS
 from feedback.splits import OUTCOMES
+from feedback.weigh import Outcome, speakers
 
 SKEWED = 0.1  # a label with a smaller part of the rows than this is rare
 
 
-def tally(config: Config, found: Gathered, decision: Decision) -> dict[str, Any]:
+def tally(config: Config, found: Gathered, outcome: Outcome) -> dict[str, Any]:
     """What the manifest says about the rows of a config."""
-    facts, kept = found.facts, decision.kept
+    facts, kept = found.facts, outcome.kept
     label = facts.column("label")
-    quarantined = counted(decision.reason[~kept], list(REASONS))
+    quarantined = counted(outcome.reason[~kept], list(REASONS))
     content: dict[str, Any] = {
         "selected": len(found),
         "left_out": found.left_out,
         "rows": int(kept.sum()),
-        "rows_by_split": counted(decision.split[kept], list(OUTCOMES)),
+        "rows_by_split": counted(outcome.split[kept], list(OUTCOMES)),
         "rows_by_source": counted(facts.column("source")[kept], found.sources),
     }
     if (label >= 0).any():
@@ -35,11 +35,11 @@ def tally(config: Config, found: Gathered, decision: Decision) -> dict[str, Any]
         "quarantined": int((~kept).sum()),
         "quarantined_by_reason": quarantined,
         "visitors": visitors(found, kept),
-        "most_rows_of_one_visitor": decision.cap,
-        "raters": raters(decision),
+        "most_rows_of_one_visitor": outcome.cap,
+        "raters": raters(outcome),
         "characters": spread(facts.column("characters")[kept]),
         "personal_data": personal(facts.column("personal")[kept]),
-        "rows_that_use_events_again": decision.used_elsewhere,
+        "rows_that_use_events_again": outcome.used_elsewhere,
     }
     warnings = list(warned(config, content, len(versions(found, kept))))
     return content | weights(config, content) | {"warnings": warnings}
@@ -69,20 +69,20 @@ def versions(found: Gathered, kept: NDArray[np.bool_]) -> dict[int, int]:
     return {one: count for one, count in zip(ids.tolist(), rows.tolist(), strict=True) if one}
 
 
-def raters(decision: Decision) -> dict[str, Any]:
+def raters(outcome: Outcome) -> dict[str, Any]:
     """How many visitors judged what the rows say, and how far they agree."""
-    kept = decision.kept
-    agreed = decision.agreeing[kept].sum() / max(int(decision.raters[kept].sum()), 1)
+    kept = outcome.kept
+    agreed = outcome.agreeing[kept].sum() / max(int(outcome.raters[kept].sum()), 1)
     return {
         "rows_by_raters": {
             str(number): int(rows)
             for number, rows in zip(
-                *np.unique(decision.raters[kept], return_counts=True), strict=True
+                *np.unique(outcome.raters[kept], return_counts=True), strict=True
             )
         },
         "agreement": round(float(agreed), 4),
-        "judged_by_several": decision.judged_by_several,
-        "krippendorff_alpha": None if decision.alpha is None else round(decision.alpha, 4),
+        "judged_by_several": outcome.judged_by_several,
+        "krippendorff_alpha": None if outcome.alpha is None else round(outcome.alpha, 4),
     }
 
 

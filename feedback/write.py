@@ -10,7 +10,6 @@ import orjson
 from numpy.typing import NDArray
 
 from feedback.dataset_folder import FilesBeside, NewFile
-from feedback.decide import Decision
 from feedback.formats.candidate import REASONS
 from feedback.formats.pictures import Pictures
 from feedback.former import Former, Taken, kept_by, lines_of, named_files, take_over
@@ -19,6 +18,7 @@ from feedback.plan import ORIGIN, Config
 from feedback.row_files import JsonLines, Shards, opener
 from feedback.splits import OUTCOMES
 from feedback.watch import Watch
+from feedback.weigh import Outcome
 
 ENDLESS = 1 << 62  # bytes of a file that is the only one
 ORDER = ("train", "validation", "test")  # of the splits, in the files and in the ledger
@@ -60,7 +60,7 @@ class Written:
 def write(
     config: Config,
     found: Gathered,
-    decision: Decision,
+    outcome: Outcome,
     place: Place,
     pictures: Pictures,
     watch: Watch,
@@ -70,32 +70,32 @@ def write(
     outputs = Outputs(config, place)
     staying = np.zeros(len(found), bool)
     if former is not None:
-        staying = stay(config, found, decision, former)
-        outputs.take_over(former, found, decision, staying)
+        staying = stay(config, found, outcome, former)
+        outputs.take_over(former, found, outcome, staying)
     rows = zip(
-        flowing(decision.reason),
-        flowing(decision.split),
+        flowing(outcome.reason),
+        flowing(outcome.split),
         flowing(staying),
-        additions(config, decision),
+        additions(config, outcome),
         found.payload(),
         strict=True,
     )
-    for reason, outcome, is_there, added, (line, wants) in rows:
+    for reason, side, is_there, added, (line, wants) in rows:
         watch.step()
         if reason:
             place.quarantine.write(held(config, REASONS[reason], line))
         elif not is_there:
-            split = OUTCOMES[outcome]
+            split = OUTCOMES[side]
             within = bring(wants, base(config, split), place, pictures) if wants else None
             outputs.add(split, line[:-1] + added, within)
     return outputs.close()
 
 
-def stay(config: Config, found: Gathered, decision: Decision, former: Former) -> NDArray[np.bool_]:
+def stay(config: Config, found: Gathered, outcome: Outcome, former: Former) -> NDArray[np.bool_]:
     """Which rows stand in the former version already, and on the same side."""
     ids, staying = found.facts.column("row_id"), np.zeros(len(found), bool)
     for split, there in former.ids(config.name).items():
-        on_side = decision.kept & (decision.split == OUTCOMES.index(split))
+        on_side = outcome.kept & (outcome.split == OUTCOMES.index(split))
         staying |= on_side & np.isin(ids, there)
     return staying
 
@@ -138,13 +138,13 @@ class Outputs:
         return self.rows[split]
 
     def take_over(
-        self, former: Former, found: Gathered, decision: Decision, staying: NDArray[np.bool_]
+        self, former: Former, found: Gathered, outcome: Outcome, staying: NDArray[np.bool_]
     ) -> None:
         """Begin with what stays: with whole files, where there may be several, or else its rows."""
         config, ids = self.config, found.facts.column("row_id")
         entry = former.config(config.name)
         for split in ORDER:
-            mine = staying & (decision.split == OUTCOMES.index(split))
+            mine = staying & (outcome.split == OUTCOMES.index(split))
             keep = kept_by(np.unique(ids[mine]))
             for path in former.files(config.name, split):
                 if not is_single(config):
@@ -187,12 +187,12 @@ def base(config: Config, split: str) -> str:
     return config.folder if config.layout == "rows" else f"{config.folder}{split}/"
 
 
-def additions(config: Config, decision: Decision) -> Iterator[bytes]:
+def additions(config: Config, outcome: Outcome) -> Iterator[bytes]:
     """What stands at the end of each row: how many visitors agree with it, and the mean."""
     soft = "soft_label" in config.columns
     mean = config.format.mean if config.format is not None else ""
     for raters, agreeing, value in zip(
-        flowing(decision.raters), flowing(decision.agreeing), flowing(decision.mean), strict=True
+        flowing(outcome.raters), flowing(outcome.agreeing), flowing(outcome.mean), strict=True
     ):
         share = round(agreeing / raters, 4) if raters else 1.0
         added = b',"genloop_raters":%d,"genloop_agreement":%r' % (raters, share)

@@ -13,8 +13,8 @@ from feedback.formats.candidate import key
 from feedback.spec import KEYS, Recipe, Splits
 from feedback.splits import OUTCOMES
 from tests.exporting import exported, held, rows_of
-from tests.test_feedback_decide import Rows, compared_in, sizes
 from tests.test_feedback_export import told
+from tests.test_feedback_weigh import Rows, compared_in, sizes
 
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ALL = ("train", "validation", "test")
@@ -37,13 +37,13 @@ def test_nothing_straddles_whatever_hangs_together(configs, largest, size):
                 one.add([visitor], prompt=prompt)
                 if talk:
                     one.found.ties.add(row, key(f"talk {talk}"))
-            made.append((one.found, one.decided(work)))
+            made.append((one.found, one.weighed(work)))
         report = divide(made, Splits(0.3, 0.2, largest=largest), work)
 
     sides = defaultdict(set)
-    for config, (_, decision) in zip(configs, made, strict=True):
+    for config, (_, outcome) in zip(configs, made, strict=True):
         for (visitor, prompt, talk), split, kept in zip(
-            config, decision.split, decision.kept, strict=True
+            config, outcome.split, outcome.kept, strict=True
         ):
             if kept:
                 sides["visitor", visitor].add(OUTCOMES[split])
@@ -51,17 +51,17 @@ def test_nothing_straddles_whatever_hangs_together(configs, largest, size):
                 sides["talk", talk or None].add(OUTCOMES[split] if talk else "")
     assert all(len(each) == 1 for each in sides.values())
     assert not any(report["keys_on_two_sides"].values())
-    held_back = sum(int((~decision.kept).sum()) for _, decision in made)
+    held_back = sum(int((~outcome.kept).sum()) for _, outcome in made)
     assert held_back == report["rows_by_split"].get("withheld", 0)
 
 
 def test_nothing_is_split_where_nobody_asks_for_it(tmp_path):
     made = Rows(tmp_path)
     made.add([1])
-    decision = made.decided(tmp_path)
+    outcome = made.weighed(tmp_path)
 
-    assert divide([(made.found, decision)], Splits(0), tmp_path) == {}
-    assert [OUTCOMES[split] for split in decision.split] == ["train"]
+    assert divide([(made.found, outcome)], Splits(0), tmp_path) == {}
+    assert [OUTCOMES[split] for split in outcome.split] == ["train"]
 
 
 @sqlite

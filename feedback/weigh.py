@@ -29,7 +29,7 @@ Keys = NDArray[np.uint64]
 
 
 @dataclass
-class Decision:
+class Outcome:
     """What became of the rows of one config, one number a row."""
 
     reason: NDArray[np.uint8]  # in REASONS; 0 for a row that leaves
@@ -60,7 +60,7 @@ class Decision:
         return rows
 
 
-def decide(
+def weigh(
     config: Config,
     found: Gathered,
     selection: Selection,
@@ -69,38 +69,36 @@ def decide(
     reuse: bool,
     folder: Path,
     former: NDArray[np.uint64] | None = None,
-) -> Decision:
+) -> Outcome:
     """Weigh the rows of one config against each other.
 
     used: the events, sorted, that stand behind rows of earlier configs. former: what the rows of
     an earlier version are known by.
     """
-    decision = weigh(found)
+    outcome = count_voices(found)
     if former is not None:
-        decision.former = np.isin(found.facts.column("row_id"), former)
-    opposing = decision.raters - decision.agreeing
+        outcome.former = np.isin(found.facts.column("row_id"), former)
+    opposing = outcome.raters - outcome.agreeing
     if selection.conflicts == "drop":
-        decision.hold(opposing > 0, "contradictory")
-    decision.hold((opposing > 0) & (opposing == decision.agreeing), "contradictory")
-    decision.hold(opposing > decision.agreeing, "outvoted")
-    decision.hold(decision.raters < selection.raters, "too_few_raters")
-    share = decision.agreeing / np.maximum(decision.raters, 1)
-    decision.hold(share < selection.agreement, "too_little_agreement")
-    decision.hold(repeated(found.facts.column("same"), decision), "duplicate")
+        outcome.hold(opposing > 0, "contradictory")
+    outcome.hold((opposing > 0) & (opposing == outcome.agreeing), "contradictory")
+    outcome.hold(opposing > outcome.agreeing, "outvoted")
+    outcome.hold(outcome.raters < selection.raters, "too_few_raters")
+    share = outcome.agreeing / np.maximum(outcome.raters, 1)
+    outcome.hold(share < selection.agreement, "too_little_agreement")
+    outcome.hold(repeated(found.facts.column("same"), outcome), "duplicate")
     if selection.near_duplicates is not None and config.task == "text":
-        similar = nearly_repeated(
-            found, decision, config.columns, selection.near_duplicates, folder
-        )
-        decision.hold(similar, "near_duplicate")
+        similar = nearly_repeated(found, outcome, config.columns, selection.near_duplicates, folder)
+        outcome.hold(similar, "near_duplicate")
     if config.format is not None and config.format.uses_events:
         again = uses(found, used)
-        decision.used_elsewhere = int((again & decision.kept).sum())
+        outcome.used_elsewhere = int((again & outcome.kept).sum())
         if not reuse:
-            decision.hold(again, "already_used")
-    return decision
+            outcome.hold(again, "already_used")
+    return outcome
 
 
-def weigh(found: Gathered) -> Decision:
+def count_voices(found: Gathered) -> Outcome:
     """Count the visitors who are for and against what each row says.
 
     An opinion without consent for training counts against a row and never for one. Of a visitor
@@ -108,7 +106,7 @@ def weigh(found: Gathered) -> Decision:
     """
     facts, opinions = found.facts, found.opinions
     reason = facts.column("reason")
-    decision = Decision(reason)
+    outcome = Outcome(reason)
     about, heard = facts.column("about"), opinions.column("about")
     row, said_by = speakers(found, reason == 0)
     value, trains = facts.column("value"), opinions.column("may_train") == 1
@@ -127,12 +125,12 @@ def weigh(found: Gathered) -> Decision:
         may_train = np.concatenate([np.ones(len(said), bool), trains[others]])
         values = np.concatenate([value[row[said]], opinions.column("value")[others]])
         agreed, mean = voices(place[may_train], visitor[may_train], values[may_train], topics * 2)
-        decision.agreeing[rows] = agreed[mine]
-        decision.raters[rows] = agreed[mine] + against[mine ^ 1]
-        decision.mean[rows] = mean[mine]
+        outcome.agreeing[rows] = agreed[mine]
+        outcome.raters[rows] = agreed[mine] + against[mine ^ 1]
+        outcome.mean[rows] = mean[mine]
         answers.add(agreed[0::2], agreed[1::2])
-    decision.judged_by_several, decision.alpha = answers.things, answers.alpha
-    return decision
+    outcome.judged_by_several, outcome.alpha = answers.things, answers.alpha
+    return outcome
 
 
 def apart(*keys: Keys) -> Iterator[list[Ints]]:
@@ -211,12 +209,12 @@ def numbered(keys: Keys) -> Small:
     return numbers
 
 
-def repeated(same: Keys, decision: Decision) -> NDArray[np.bool_]:
+def repeated(same: Keys, outcome: Outcome) -> NDArray[np.bool_]:
     """Which of the kept rows say what an earlier one says, or one of the former version."""
-    again = decision.kept
+    again = outcome.kept
     for (rows,) in apart(same):
-        rows = rows[decision.kept[rows]]
-        order = np.lexsort((rows, ~decision.former[rows], same[rows]))
+        rows = rows[outcome.kept[rows]]
+        order = np.lexsort((rows, ~outcome.former[rows], same[rows]))
         rows = rows[order]
         first = np.r_[True, same[rows[1:]] != same[rows[:-1]]][: len(rows)]
         again[rows[first]] = False
@@ -224,12 +222,12 @@ def repeated(same: Keys, decision: Decision) -> NDArray[np.bool_]:
 
 
 def nearly_repeated(
-    found: Gathered, decision: Decision, columns: Schema, threshold: float, folder: Path
+    found: Gathered, outcome: Outcome, columns: Schema, threshold: float, folder: Path
 ) -> NDArray[np.bool_]:
     """Which of the kept rows have nearly the same texts as an earlier one."""
-    similar = np.zeros(len(decision.reason), bool)
+    similar = np.zeros(len(outcome.reason), bool)
     with Clusters(folder, threshold) as clusters:
-        for row, content in kept_rows(found, decision):
+        for row, content in kept_rows(found, outcome):
             clusters.add(row, "\n".join(texts_of(content, columns)))
         for row, first in clusters.representatives():
             similar[row] = row != first
@@ -237,10 +235,10 @@ def nearly_repeated(
 
 
 def kept_rows(
-    found: Gathered, decision: Decision, step: int = 1
+    found: Gathered, outcome: Outcome, step: int = 1
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The columns of each row that leaves, or of one in so many rows."""
-    rows = zip(flowing(decision.reason), found.payload(), strict=True)
+    rows = zip(flowing(outcome.reason), found.payload(), strict=True)
     for row, (reason, (line, _)) in enumerate(rows):
         if not reason and row % step == 0:
             yield row, orjson.loads(line)
@@ -272,13 +270,13 @@ def uses(found: Gathered, used: Ints) -> NDArray[np.bool_]:
     return rows
 
 
-def used_by(found: Gathered, decision: Decision) -> Ints:
+def used_by(found: Gathered, outcome: Outcome) -> Ints:
     """The events behind the rows that leave."""
-    left = decision.kept[found.evidence.column("row")]
+    left = outcome.kept[found.evidence.column("row")]
     return np.unique(found.evidence.column("entry")[left])
 
 
-def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float) -> None:
+def over_cap(found: Gathered, outcome: Outcome, rows: int | None, share: float) -> None:
     """Hold back what visitors have said beyond their part, and say how many rows one may have.
 
     That is `rows`, or as many as are no more than `share` of what then leaves, whichever is more.
@@ -287,12 +285,12 @@ def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float
     """
     if rows is None:
         return
-    row, visitor = speakers(found, decision.kept)
+    row, visitor = speakers(found, outcome.kept)
     same = found.facts.column("same")
-    worst = np.zeros(len(decision.reason), np.int64)  # of the ranks of a row with its visitors
+    worst = np.zeros(len(outcome.reason), np.int64)  # of the ranks of a row with its visitors
     for (said,) in apart(visitor.view(np.uint64)):
         mine, by = row[said], visitor[said]
-        order = np.lexsort((mine, same[mine], ~decision.former[mine], by))
+        order = np.lexsort((mine, same[mine], ~outcome.former[mine], by))
         mine, by = mine[order], by[order]
         # Who spoke under two consents is one visitor.
         once = np.r_[True, (by[1:] != by[:-1]) | (mine[1:] != mine[:-1])][: len(mine)]
@@ -300,7 +298,7 @@ def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float
         first = np.flatnonzero(np.r_[True, by[1:] != by[:-1]][: len(by)])
         rank = np.arange(len(by)) - np.repeat(first, np.diff(first, append=len(by)))
         np.maximum.at(worst, mine, rank)
-    ranks = np.sort(worst[decision.kept])
+    ranks = np.sort(worst[outcome.kept])
 
     def is_fair(cap: int) -> bool:
         return cap <= share * int(np.searchsorted(ranks, cap))
@@ -309,5 +307,5 @@ def over_cap(found: Gathered, decision: Decision, rows: int | None, share: float
     while low < high:  # more for one visitor is fair up to a point and never after
         middle = (low + high + 1) // 2
         low, high = (middle, high) if is_fair(middle) else (low, middle - 1)
-    decision.cap = max(rows, low)
-    decision.hold(worst >= decision.cap, "over_visitor_cap")
+    outcome.cap = max(rows, low)
+    outcome.hold(worst >= outcome.cap, "over_visitor_cap")

@@ -12,12 +12,12 @@ from hypothesis import strategies as some
 
 from db.ids import uuid7
 from db.tables import FeedbackEvent, Review
-from feedback import decide as deciding
-from feedback.decide import Answers, decide, over_cap, used_by, weigh
+from feedback import weigh as weighing
 from feedback.formats.candidate import CODES, REASONS, key
 from feedback.gathered import Gathered
 from feedback.plan import plan
 from feedback.spec import Recipe, Selection, of
+from feedback.weigh import Answers, count_voices, over_cap, used_by, weigh
 from tests.exporting import columns, counted, exported, held, new, rows_of
 from tests.factories import make_visitor
 from tests.test_feedback_export import told
@@ -290,7 +290,7 @@ def test_no_visitor_has_more_than_their_part(database, tmp_path):
 def compared_in(size):
     """Large datasets are compared in parts; these are small, so parts must be smaller still."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deciding, "AT_ONCE", size)
+        patch.setattr(weighing, "AT_ONCE", size)
         yield
 
 
@@ -316,8 +316,8 @@ class Rows:
             self.found.people.add(row, visitor, 1, 1)
             self.found.evidence.add(row, row * 100 + visitor)
 
-    def decided(self, folder, used=(), **wishes):
-        return decide(
+    def weighed(self, folder, used=(), **wishes):
+        return weigh(
             SFT,
             self.found,
             selection(**wishes),
@@ -339,10 +339,10 @@ def test_whoever_is_capped_has_no_more_than_that(said, rows, share, size):
         made = Rows(folder)
         for visitors in said:
             made.add(visitors)
-        decision = made.decided(folder)
-        over_cap(made.found, decision, rows, share)
+        outcome = made.weighed(folder)
+        over_cap(made.found, outcome, rows, share)
 
-    kept = [visitors for visitors, reason in zip(said, decision.reason, strict=True) if not reason]
+    kept = [visitors for visitors, reason in zip(said, outcome.reason, strict=True) if not reason]
     most = Counter(visitor for visitors in kept for visitor in visitors)
     assert all(count <= max(rows, share * len(kept)) for count in most.values())
     if share == 0:
@@ -364,7 +364,7 @@ def test_visitors_are_counted_once_on_each_side(rows, opinions, size):
             made.add([visitor], about=about, side=side)
         for visitor, about, side in opinions:
             made.found.opinions.add(key(str(about)), visitor, side, visitor % 2, 1.0)
-        decision = weigh(made.found)
+        outcome = count_voices(made.found)
 
     voices = defaultdict(set)
     against = defaultdict(set)
@@ -376,8 +376,8 @@ def test_visitors_are_counted_once_on_each_side(rows, opinions, size):
         if visitor % 2:
             voices[about, side].add(visitor)
     for number, (_, about, side) in enumerate(rows):
-        assert decision.agreeing[number] == len(voices[about, side])
-        opposing = decision.raters[number] - decision.agreeing[number]
+        assert outcome.agreeing[number] == len(voices[about, side])
+        opposing = outcome.raters[number] - outcome.agreeing[number]
         assert opposing == len(against[about, -side])
 
 
@@ -388,13 +388,13 @@ def test_of_rows_that_say_the_same_the_first_sound_one_stays(rows, size):
         made = Rows(folder)
         for number, (same, broken) in enumerate(rows):
             made.add([number + 1], same=same, reason=CODES["empty_text"] * broken)
-        decision = made.decided(folder)
-        used = used_by(made.found, decision)
+        outcome = made.weighed(folder)
+        used = used_by(made.found, outcome)
 
     seen = set()
     for number, (same, broken) in enumerate(rows):
         reason = "empty_text" if broken else "duplicate" if same in seen else ""
-        assert REASONS[decision.reason[number]] == reason
+        assert REASONS[outcome.reason[number]] == reason
         assert (number * 100 + number + 1 in used) == (not reason)
         if not broken:
             seen.add(same)

@@ -156,7 +156,8 @@ def figures_table(figures: dict[str, Any], rows: dict[str, tuple[str, str]]) -> 
 
 def write_figures(folder: Path, figures: dict[str, Any], rows: dict[str, tuple[str, str]]) -> None:
     """figures.json, and the card's table between its marks."""
-    said = {"weights_sha256": hash_files([folder / "model.safetensors"]), **figures}
+    # As models/registry.py and generators/latent.py name a version: by all its tensors.
+    said = {"weights_sha256": hash_files(folder.glob("*.safetensors")), **figures}
     (folder / "figures.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     card = folder / "README.md"
     if card.exists():

@@ -535,6 +535,10 @@ def save_pipeline(
     (folder / "generation_config.json").write_text(text + "\n", encoding="utf-8")
     for file in folder.rglob("*.safetensors"):
         file.chmod(0o644)  # written for their owner alone
+    for file in folder.rglob("config.json"):  # where the parts were loaded from is nobody's business
+        said = json.loads(file.read_text(encoding="utf-8"))
+        said.pop("_name_or_path", None)
+        file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 STAGES: dict[str, Callable[[argparse.Namespace], None]] = {

@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         description="Password of the owner area, 16 characters or more; empty: made at the first "
         "start, printed once and kept in the data folder.",
     )
+    hub_token: SecretStr = Field(
+        SecretStr(""),
+        description="Token of the Hugging Face Hub that may write, for pushing exports; empty: "
+        "HF_TOKEN, or that of `hf auth login`.",
+    )
     rate_limits: bool = Field(True, description="Limit requests a visitor and an address.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much the log says. Prompts and tokens are never logged."

@@ -12,6 +12,7 @@ from typing import IO
 from config import ROOT
 from feedback.scheduler import Stopped, Turn
 
+CHILD = ROOT / "feedback" / "child.py"
 LOOK = 0.05  # seconds between two looks at the process and at the stop
 GRACE = 0.5  # seconds from asking a process to end to ending it
 
@@ -21,22 +22,20 @@ class CommandFailed(RuntimeError):
 
 
 def run(turn: Turn, module: str, *arguments: str) -> str:
-    """Run `python -m module arguments`; the last line that it printed.
+    """Run `python -m module arguments`; the last lines that it printed, as one.
 
     Raises CommandFailed, or Stopped when the turn ended first.
     """
-    command = [sys.executable, "-m", "feedback.child", module, *arguments]
+    command = [sys.executable, str(CHILD), module, *arguments]
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=said, stderr=complained
-        )
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=complained)
         try:
             code = wait(process, turn)
         finally:
             end(process)
         if code != 0:
-            raise CommandFailed(f"{module} ended with {code}: {last_line(complained)}")
-        return last_line(said)
+            raise CommandFailed(f"{module} ended with {code}: {last_lines(complained, 1)}")
+        return last_lines(said, 3)
 
 
 def wait(process: "subprocess.Popen[bytes]", turn: Turn) -> int:
@@ -60,7 +59,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         process.stdin.close()
 
 
-def last_line(file: IO[bytes]) -> str:
+def last_lines(file: IO[bytes], most: int) -> str:
     file.seek(0)
     lines = file.read().decode(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    return " ".join(line.strip() for line in lines[-most:])

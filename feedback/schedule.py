@@ -48,8 +48,11 @@ class State:
     due: bool
 
 
-def state(session: Session, schedule: Schedule) -> State:
-    """How it stands with the job now."""
+def state(session: Session, schedule: Schedule, *, enough: bool = False) -> State:
+    """How it stands with the job now.
+
+    enough: count new labels only as far as the schedule needs them, for who asks often.
+    """
     moment = clock(session)
     runs = list(
         session.scalars(
@@ -63,7 +66,7 @@ def state(session: Session, schedule: Schedule) -> State:
     last = ended[0] if ended else None
     good = last_finished(session, schedule.job)
     seen = (good.last_event_id, good.last_vote_id) if good else (0, 0)
-    labels = count_since(session, *seen)
+    labels = count_since(session, *seen, schedule.every_labels if enough else None)
     due_at = next_run(schedule, ended, good, labels, moment)
     lease = in_force(session, schedule.lease)
     running = [
@@ -113,7 +116,8 @@ def not_before(ended: list[ScheduledRun]) -> datetime | None:
     if not failures:
         return None
     pause = FIRST_PAUSE * 2 ** (len(failures) - 1)
-    return failures[0] + min(pause, LONGEST_PAUSE)
+    last: datetime = failures[0] + min(pause, LONGEST_PAUSE)
+    return last
 
 
 def last_finished(session: Session, job: str) -> ScheduledRun | None:

@@ -87,7 +87,7 @@ class Scheduler:
 
     def _is_due(self) -> bool:
         with self.database.read() as session:
-            return state(session, self.schedule).due
+            return state(session, self.schedule, enough=True).due
 
     def _take_turn(self) -> None:
         self.stop = threading.Event()

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.tables import Comparison, Consent, FeedbackEvent, Generation, Visitor, Vote
@@ -98,11 +98,19 @@ def count_votes(session: Session) -> tuple[int, int]:
     return every, session.scalar(allowed_votes(func.count())) or 0
 
 
-def count_since(session: Session, event_id: int, vote_id: int) -> int:
-    """How many events and votes that may be trained on came after these two."""
-    events = allowed_events(func.count()).where(FeedbackEvent.id > event_id)
-    votes = allowed_votes(func.count()).where(Vote.id > vote_id)
-    return (session.scalar(events) or 0) + (session.scalar(votes) or 0)
+def count_since(session: Session, event_id: int, vote_id: int, most: int | None = None) -> int:
+    """How many events and votes that may be trained on came after these two.
+
+    most: as far as is counted; whoever only asks for enough of them need not wait for all.
+    """
+    events = allowed_events(literal(1)).where(FeedbackEvent.id > event_id)
+    votes = allowed_votes(literal(1)).where(Vote.id > vote_id)
+    found = 0
+    for new in (events, votes):
+        left = None if most is None else most - found
+        counted = select(func.count()).select_from(new.limit(left).subquery())
+        found += session.scalar(counted) or 0
+    return found
 
 
 def allowed_terms(session: Session) -> set[Terms]:

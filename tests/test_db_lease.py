@@ -1,7 +1,5 @@
 """Leases: one holder at a time, whoever dies, whatever the clocks say."""
 
-import subprocess
-import sys
 import threading
 import time
 from datetime import timedelta
@@ -9,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 import db.lease
-from config import ROOT
+from db.engine import Database
 from db.lease import (
     LeaseLost,
     LeaseTaken,
@@ -22,39 +20,6 @@ from db.lease import (
     take,
 )
 from db.tables import now
-
-# Takes the lease argv[2] of the database argv[1] again and again, each time for a moment, and notes
-# when it began and ended; when it is told to, takes it once more and waits to be killed.
-WORKER = """
-import sys, time
-from db.engine import Database
-from db.lease import LeaseTaken, holding
-
-database = Database(sys.argv[1])
-turns = []
-while len(turns) < int(sys.argv[3]):
-    try:
-        with holding(database, sys.argv[2], lifetime=5) as held:
-            began = time.monotonic_ns()
-            time.sleep(0.01)
-            turns.append((held.fence, began, time.monotonic_ns()))
-    except LeaseTaken:
-        time.sleep(0.003)
-for turn in turns:
-    print(*turn, flush=True)
-if sys.stdin.readline():
-    with holding(database, sys.argv[2], lifetime=2):
-        print("held", flush=True)
-        time.sleep(60)
-database.close()
-"""
-
-
-def worker(url, turns):
-    command = [sys.executable, "-c", WORKER, url, "export", str(turns)]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
 
 
 def test_one_has_it_at_a_time_and_each_holder_has_a_higher_fence(session):
@@ -152,33 +117,32 @@ def test_a_holder_whose_database_does_not_answer_gives_up_when_its_time_is_over(
             reader.close()
 
 
-def test_two_processes_never_have_it_at_once_and_one_that_is_killed_lets_go(database):
+def test_of_many_who_try_at_once_one_has_it_at_a_time(database):
+    """Threads, each with its own connections; test_feedback_scheduler.py has processes."""
     url = database.url.render_as_string(hide_password=False)
-    workers = [worker(url, 10), worker(url, 10)]
-    lines = [one.stdout.readline() for one in workers for _ in range(10)]
-    turns = sorted(tuple(map(int, line.split())) for line in lines)
+    turns = []
 
-    assert [fence for fence, _, _ in turns] == list(range(1, 21))
+    def work():
+        own = Database(url)
+        taken = 0
+        while taken < 5:
+            try:
+                with holding(own, "export") as held:
+                    began = time.monotonic_ns()
+                    time.sleep(0.002)
+                    turns.append((held.fence, began, time.monotonic_ns()))
+                    taken += 1
+            except LeaseTaken:
+                time.sleep(0.001)
+        own.close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    turns.sort()
+    assert [fence for fence, _, _ in turns] == list(range(1, 16))
     for (_, _, ended), (_, began, _) in zip(turns, turns[1:], strict=False):
         assert ended <= began
-
-    one, other = workers
-    one.communicate(timeout=60)
-    other.stdin.write("hold it\n")
-    other.stdin.flush()
-    assert other.stdout.readline() == "held\n"
-    with pytest.raises(LeaseTaken), holding(database, "export"):
-        pass
-    other.kill()
-    other.communicate()
-    assert when_free(database, "export") == 22
-
-
-def when_free(database, name):
-    """The fence, once the lease could be taken."""
-    while True:
-        try:
-            with holding(database, name) as held:
-                return held.fence
-        except LeaseTaken:
-            time.sleep(0.02)

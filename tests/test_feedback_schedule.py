@@ -63,6 +63,9 @@ def test_by_labels_it_is_due_once_there_are_enough_that_may_train(session):
     assert (state(session, BY_LABELS).new_labels, state(session, BY_LABELS).due) == (2, False)
     cast_vote(session, ann, *make_generations(session, ann, outputs=("a", "b")), "left")
     assert (state(session, BY_LABELS).new_labels, state(session, BY_LABELS).due) == (3, True)
+    label(session, ann, 2)
+    hurried = state(session, BY_LABELS, enough=True)
+    assert (state(session, BY_LABELS).new_labels, hurried.new_labels, hurried.due) == (5, 3, True)
 
 
 def test_only_labels_since_the_last_good_run_count(database):

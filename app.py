@@ -21,9 +21,11 @@ from fastapi import FastAPI
 
 import ui.services
 from config import BUNDLED, Settings
-from db.engine import UnsafeDatabase
+from db.engine import Database, UnsafeDatabase
 from db.migrate import NewerDatabase
 from feedback.answer import Queue
+from feedback.scheduled_export import export_schedule, scheduled_export
+from feedback.scheduler import Scheduler
 from generators.engines import open_engine
 from generators.image import open_image_queues
 from generators.text import open_queues
@@ -77,11 +79,27 @@ def make_app(settings: Settings) -> FastAPI:
 
     app = create_app(settings, mount)
     app.add_middleware(LanguageDoor)
-    with_models(app, [*queues.values(), *image_queues.values(), *latents.offered.values()], latents)
+    scheduler = export_scheduler(settings, app.state.services.database)
+    with_models(
+        app,
+        [*queues.values(), *image_queues.values(), *latents.offered.values()],
+        latents,
+        scheduler,
+    )
     return app
 
 
-def with_models(app: FastAPI, queues: Sequence[Queue], latents: LatentModels) -> None:
+def export_scheduler(settings: Settings, database: Database) -> Scheduler | None:
+    """What exports by itself, if the owner wants that."""
+    schedule = export_schedule(settings)
+    if not schedule.every_hours and not schedule.every_labels:
+        return None
+    return Scheduler(database, schedule, scheduled_export(settings))
+
+
+def with_models(
+    app: FastAPI, queues: Sequence[Queue], latents: LatentModels, scheduler: Scheduler | None
+) -> None:
     """Load the models once the app is up, and let them end before it lets go of its database."""
     inner = app.router.lifespan_context
 
@@ -94,7 +112,11 @@ def with_models(app: FastAPI, queues: Sequence[Queue], latents: LatentModels) ->
             # the imports would stop everybody for a third of a second.
             gc.collect()
             gc.freeze()
+            if scheduler is not None:
+                scheduler.start()
             yield state
+            if scheduler is not None:
+                scheduler.close()
             for queue in queues:
                 queue.close()
             latents.close()

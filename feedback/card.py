@@ -240,7 +240,7 @@ def behind_told(
                 model["name"],
                 model["task"],
                 model["revision"] or "",
-                f"`{model['weights_sha256'][:12]}`",
+                f"`{model['weights_sha256'][:12]}`" if model["verified"] else "not verified",
                 model["rows"],
             ]
             for model in manifest["model_versions"]

@@ -33,7 +33,6 @@ from feedback.dataset import NothingToExport, Preview, export, job_in, preview
 from feedback.dataset_folder import FolderInUse
 from feedback.formats import FORMATS
 from feedback.formats.pictures import PictureGone
-from feedback.former import DamagedExport
 from feedback.history import NoVersion
 from feedback.ledger import NoExport, VersionTaken, enter, next_version
 from feedback.lint import LintFailed
@@ -58,6 +57,7 @@ from feedback.spec import (
     Splits,
     from_json,
 )
+from feedback.whole_export import DamagedExport
 
 WHICH, WHOSE, HOW, TOLD = "Which feedback", "What leaves", "How it is written", "Other"
 SHOWN = 300  # characters of a row in a preview

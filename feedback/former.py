@@ -5,7 +5,6 @@ without them; the others of its rows keep their bytes, or in Parquet their value
 """
 
 import csv
-import hashlib
 import sys
 from array import array
 from bisect import bisect_left
@@ -19,18 +18,15 @@ import orjson
 from numpy.typing import NDArray
 
 from feedback.dataset_folder import NewFile, make_private
-from feedback.ledger import ASSIGNED, LISTED, Behind, data_rows, origin_path, read_manifest
+from feedback.ledger import ASSIGNED, Behind, data_rows, origin_path, read_manifest
 from feedback.splits import Split
+from feedback.whole_export import ExportFile, check, read_whole
 
 CHUNK = 1 << 20  # bytes that are copied at once
 
 Ids = NDArray[np.uint64]
 Keep = Callable[[str], bool]  # whether the row of a SHA-256 stays
 Taken = tuple[NewFile, int]  # with the number of its rows
-
-
-class DamagedExport(ValueError):
-    """A file of a finished export is not the one that its manifest describes."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +64,6 @@ class Former:
             for split in self.config(name)["splits"]
         }
 
-    def hashes(self) -> Iterator[tuple[str, str]]:
-        """Every file but the manifest with its SHA-256; those in subfolders last."""
-        for name, file in (self.manifest["files"] | self.manifest["for_the_owner"]).items():
-            yield name, file["sha256"]
-        if LISTED in self.manifest["files"]:
-            with (self.folder / LISTED).open("rb") as lines:
-                for line in lines:
-                    entry = orjson.loads(line)
-                    yield entry["name"], entry["sha256"]
-
     def assignments(self) -> Iterator[tuple[str, Split]]:
         """On which side every key was."""
         path = self.folder / ASSIGNED
@@ -95,18 +81,11 @@ def row_id(sha256: str) -> int:
 
 def read_former(folder: Path) -> Former:
     """The export in the folder, whose files are checked; raises NoExport or DamagedExport."""
-    content, manifest = read_manifest(folder)
-    former = Former(folder, manifest, hashlib.sha256(content).hexdigest())
-    for name, sha256 in former.hashes():
-        path = folder / name
-        if not path.is_file() or sha256_of(path) != sha256:
-            raise DamagedExport(f"{path} is not the file that the manifest describes")
-    return former
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    whole = read_whole(folder)
+    _, manifest = read_manifest(folder)
+    for name, entry in manifest["for_the_owner"].items():
+        check(folder, ExportFile(name, entry["bytes"], entry["sha256"]))
+    return Former(folder, manifest, whole.manifest.sha256)
 
 
 def kept_by(ids: Ids) -> Keep:

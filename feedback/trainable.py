@@ -3,7 +3,16 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    and_,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.tables import Comparison, Consent, FeedbackEvent, Generation, Visitor, Vote
@@ -134,3 +143,18 @@ def allowed_votes(*columns: Any) -> Select[Any]:
             may_train(Right.visitor_id, RightConsent.train),
         )
     )
+
+
+def count_since(session: Session, event_id: int, vote_id: int, most: int | None = None) -> int:
+    """How many events and votes that may be trained on came after these two.
+
+    most: as far as is counted; whoever only asks for enough of them need not wait for all.
+    """
+    events = allowed_events(literal(1)).where(FeedbackEvent.id > event_id)
+    votes = allowed_votes(literal(1)).where(Vote.id > vote_id)
+    found = 0
+    for new in (events, votes):
+        left = None if most is None else most - found
+        counted = select(func.count()).select_from(new.limit(left).subquery())
+        found += session.scalar(counted) or 0
+    return found

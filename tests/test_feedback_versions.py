@@ -8,12 +8,13 @@ from db.media import MediaStore
 from db.tables import Export, FeedbackEvent, TrainingRun
 from feedback.dataset import export
 from feedback.erase import erase
-from feedback.former import DamagedExport, read_former
+from feedback.former import read_former
 from feedback.history import NoVersion, difference, find, withdrawn
 from feedback.ledger import enter
 from feedback.remake import clean, go_on, rebuild
 from feedback.spec import InvalidSpec, Recipe, Splits
 from feedback.versions import app
+from feedback.whole_export import DamagedExport
 from tests.exporting import bare, exported, fill, read_rows, rows_of
 from tests.factories import drawn, make_pictures, make_version, make_visitor, rate
 from tests.test_feedback_export import told
@@ -306,7 +307,10 @@ def test_the_commands_tell_and_make_versions(database, tmp_path, command):
     diff = command("diff", "x@1", "x@2").stdout
     assert "6 rows are the same.\n0 added, 6 removed, 6 of these withdrawn." in diff
     assert "kto, label true: 6 to 3." in diff
-    assert command("verify", tmp_path / "a").stdout == "x@1 is whole: 3 files.\n"
+    assert (
+        command("verify", tmp_path / "a").stdout
+        == "x@1 is whole, and as its manifest describes it.\n"
+    )
     assert command("verify", tmp_path).exit_code == 1
     again = command("rebuild", "x@2", "--out", tmp_path / "again")
     assert again.exit_code == 0 and "byte for byte" in again.stdout

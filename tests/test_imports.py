@@ -41,6 +41,9 @@ READ_SETTINGS = {
     "db/migrations/env.py",
     "feedback/demo.py",
     "feedback/export.py",
+    "feedback/import_feedback.py",
+    "feedback/imports.py",
+    "feedback/push.py",
     "feedback/versions.py",
 }
 

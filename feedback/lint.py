@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from config import ROOT
 from feedback.formats.llama_factory import DATASET_INFO, converted, name_of
 from feedback.plan import Config
 from feedback.spec import Spec
@@ -134,7 +135,7 @@ def by_libraries(
 ) -> dict[str, Findings]:
     """What `datasets` and TRL say, in a process of their own."""
     asked = {
-        "tokenizer": spec.lint.tokenizer,
+        "tokenizer": spec.lint.tokenizer and str(Path(spec.lint.tokenizer).resolve()),
         "max_tokens": spec.lint.max_tokens,
         "configs": [
             {
@@ -149,7 +150,8 @@ def by_libraries(
         ],
     }
     run = subprocess.run(
-        [sys.executable, "-m", "feedback.consumers", str(folder)],
+        [sys.executable, "-m", "feedback.consumers", str(folder.resolve())],
+        cwd=ROOT,  # the command may be given anywhere
         input=json.dumps(asked),
         capture_output=True,
         text=True,

@@ -10,6 +10,7 @@ import yaml
 from feedback.formats.candidate import QUARANTINE
 from feedback.plan import Config
 
+RARE = 0.05  # languages of a smaller part of the rows are not named
 SHOWN = 200  # characters of a text in an example
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 TASKS = {"text": "text-generation", "image": "text-to-image", "vae": "other", "events": "other"}
@@ -48,7 +49,11 @@ def front_matter(
     size = next((size for limit, size in SIZES if rows < limit), "n>1M")
     return {
         "license": manifest["spec"]["license"],
-        "language": [language for language, _ in languages.most_common() if len(language) == 2],
+        "language": [
+            language
+            for language, rows in languages.most_common()
+            if rows >= RARE * languages.total()
+        ],
         "size_categories": [size],
         "task_categories": sorted({TASKS[config.task] for config in configs}),
         "tags": ["human-feedback", "genloop"],

@@ -67,6 +67,7 @@ JOB = "job.json"  # what is being made, for whoever finds the folder of a proces
 FIRST_ROWS = 10  # that a preview shows
 EXAMPLES = 2  # of each config in the card
 LOOKED_AT = 300  # rows whose language is told for the card
+TELLING = 16  # characters; the language of a shorter text is a guess
 
 
 class NothingToExport(ValueError):
@@ -409,7 +410,7 @@ def looked_at(made: list[Made]) -> tuple[Examples, Counter[str]]:
         rows = [columns for _, columns in kept_rows(one.found, one.outcome, step)]
         examples[one.config.name] = rows[:EXAMPLES]
         texts = (" ".join(texts_of(columns, one.config.words)) for columns in rows)
-        languages.update(language_of(text) for text in texts if text.strip())
+        languages.update(language_of(text) for text in texts if len(text) >= TELLING)
     return examples, languages
 
 

@@ -24,6 +24,7 @@ from config import BUNDLED, Settings
 from db.engine import Database, UnsafeDatabase
 from db.migrate import NewerDatabase
 from feedback.answer import Queue
+from feedback.export_jobs import ExportJobs
 from feedback.scheduled_export import export_schedule, scheduled_export
 from feedback.scheduler import Scheduler
 from generators.engines import open_engine
@@ -65,6 +66,8 @@ def make_app(settings: Settings) -> FastAPI:
     jobs = Jobs(settings.data_dir / "jobs", remembered=BUNDLED / "vae")
     latents = LatentModels(settings.vae_models, where, settings.max_waiting, jobs)
 
+    exports = ExportJobs(settings.database, settings.data_dir)
+
     def mount(app: FastAPI, services: Any) -> None:
         pages = ui.services.Services(
             services.database,
@@ -74,6 +77,8 @@ def make_app(settings: Settings) -> FastAPI:
             image_queues,
             latents,
             settings.visitor_training,
+            exports,
+            export_schedule(settings),
         )
         mount_pages(app, pages, settings.data_dir)
 
@@ -84,6 +89,7 @@ def make_app(settings: Settings) -> FastAPI:
         app,
         [*queues.values(), *image_queues.values(), *latents.offered.values()],
         latents,
+        exports,
         scheduler,
     )
     return app
@@ -98,7 +104,11 @@ def export_scheduler(settings: Settings, database: Database) -> Scheduler | None
 
 
 def with_models(
-    app: FastAPI, queues: Sequence[Queue], latents: LatentModels, scheduler: Scheduler | None
+    app: FastAPI,
+    queues: Sequence[Queue],
+    latents: LatentModels,
+    exports: ExportJobs,
+    scheduler: Scheduler | None,
 ) -> None:
     """Load the models once the app is up, and let them end before it lets go of its database."""
     inner = app.router.lifespan_context
@@ -117,6 +127,7 @@ def with_models(
             yield state
             if scheduler is not None:
                 scheduler.close()
+            exports.close()
             for queue in queues:
                 queue.close()
             latents.close()

@@ -28,6 +28,11 @@ def find(session: Session, label: str) -> Export:
     return found
 
 
+def everything(session: Session) -> list[Export]:
+    """Every export there has been, the newest first."""
+    return list(session.scalars(select(Export).order_by(Export.id.desc())))
+
+
 def label(export: Export) -> str:
     return f"{export.name}@{export.version}"
 

@@ -11,6 +11,7 @@ import pytest
 from config import ROOT
 from feedback.consent import TERMS
 from feedback.rate import REASONS
+from ui.owner_words import OWNER_WORDS
 from ui.strings import OWNER_LOGIN
 from ui.words import WORDS
 
@@ -129,7 +130,7 @@ def places(sentence):
 
 
 @pytest.mark.parametrize(
-    "words", [WORDS, OWNER_LOGIN, {"en": {"": TERMS["en"]}, "zh": {"": TERMS["zh"]}}]
+    "words", [WORDS, OWNER_WORDS, OWNER_LOGIN, {"en": {"": TERMS["en"]}, "zh": {"": TERMS["zh"]}}]
 )
 def test_both_languages_have_the_same_words_with_the_same_places(words):
     assert words.keys() == {"en", "zh"}

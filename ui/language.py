@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from ui.owner_words import OWNER_WORDS
 from ui.strings import error_sentence
 from ui.words import WORDS
+
+ALL_WORDS = {code: WORDS[code] | OWNER_WORDS[code] for code in WORDS}
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,7 @@ class Language:
     code: str  # en or zh
 
     def word(self, key: str, **places: object) -> str:
-        return WORDS[self.code][key].format(**places)
+        return ALL_WORDS[self.code][key].format(**places)
 
     def error(self, code: str, **details: object) -> str:
         """The sentence of a code; an option is called what its field is called.

@@ -13,6 +13,7 @@ from db.tables import KINDS, TASKS
 from feedback import browse
 from feedback.browse import Filter
 from ui.language import Language
+from ui.owner_export import ExportDesk, export_tab
 from ui.services import Services
 
 PAGE = 50  # rows of a table
@@ -203,7 +204,7 @@ def short(value: object) -> str:
 
 
 def owner_page(services: Services, language: Language, root: str) -> gr.Blocks:
-    """Browse feedback and generations; everything here stands behind the owner's gate."""
+    """Browse and export what came in; everything here stands behind the owner's gate."""
     word = language.word
     desk = OwnerDesk(services, language, root)
     other = "zh/" if language.code == "en" else "../"
@@ -226,6 +227,10 @@ def owner_page(services: Services, language: Language, root: str) -> gr.Blocks:
                 browser(page, desk, desk.events, EVENT_COLUMNS, kinds=True)
             with gr.Tab(word("owner_generations")):
                 browser(page, desk, desk.generations, GENERATION_COLUMNS, kinds=False)
+            if services.exports is not None:
+                export = ExportDesk(services, services.exports, services.automatic, language, root)
+                with gr.Tab(word("export"), id="export", render_children=True):
+                    export_tab(page, export)
     page.queue(api_open=False, max_size=50)
     return page
 

@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 from db.engine import Database
 from db.media import MediaStore
 from feedback.answer import Queue
+from feedback.export_jobs import ExportJobs
 from feedback.identity import Signer, token_in
+from feedback.schedule import Schedule
 from generators.base import InvalidRequest
 from generators.batching import Ticket
 from generators.text import TextQueue
@@ -26,6 +28,8 @@ class Services:
     image_queues: dict[str, Queue] = field(default_factory=dict)
     latents: LatentModels | None = None
     visitor_training: bool = True
+    exports: ExportJobs | None = None
+    automatic: Schedule = Schedule("export")  # when the app exports by itself
     tickets: dict[str, Ticket] = field(default_factory=dict)
 
     def queue(self, model: object) -> TextQueue:

@@ -9,16 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import AwareDatetime
+from sqlalchemy.orm import Session
 
 from config import Settings
 from db.engine import Database
 from feedback.browse import Filter
+from feedback.dataset_zip import folder_of, zipped
 from feedback.events_csv import csv_chunks
+from feedback.history import NoVersion
 from feedback.identity import kept_secret
+from feedback.ledger import NoExport
 from feedback.spec import Flavour
 from ui.strings import OWNER_LOGIN, error_sentence, preferred_language
 from web.downloads import (
@@ -33,6 +38,7 @@ from web.downloads import (
 from web.errors import Refused
 from web.identity import client_ip, is_https
 from web.limits import Limits
+from web.questions import asked
 from web.services import Services
 
 COOKIE = "genloop_owner"
@@ -207,3 +213,18 @@ async def generations_as_csv(
 async def generations_jsonl(store: Store, wanted: Generations) -> StreamingResponse:
     rows = generations(store, Filter(**vars(wanted)))
     return download(json_lines(rows), NDJSON, "genloop-generations.jsonl")
+
+
+@rooms.get("/api/exports/{label}.zip")
+async def export_as_zip(store: Store, label: str) -> StreamingResponse:
+    """A finished export, all its files in one."""
+
+    def question(session: Session) -> Path:
+        return folder_of(session, label)
+
+    try:
+        folder = await asked(store, question)
+    except (NoExport, NoVersion) as problem:
+        raise Refused(404, "no_export", label=label[:200]) from problem
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(label)}.zip"}
+    return StreamingResponse(zipped(folder, label), media_type="application/zip", headers=headers)

@@ -56,6 +56,7 @@ from feedback.spec import (
     Spec,
     Splits,
     from_json,
+    sentence,
 )
 from feedback.whole_export import DamagedExport
 
@@ -228,13 +229,6 @@ def next_place(database: Database, exports: Path, name: str) -> Path:
 def failed(problem: Exception) -> typer.Exit:
     typer.echo(f"{problem}.", err=True)
     return typer.Exit(1)
-
-
-def sentence(problem: InvalidSpec | ValidationError) -> str:
-    if isinstance(problem, InvalidSpec):
-        return str(problem)
-    first = problem.errors()[0]
-    return str(first["msg"]).removeprefix("Value error, ")
 
 
 def recipes(

@@ -159,9 +159,16 @@ def from_json(content: object) -> Spec:
     try:
         return SPEC.validate_python(content)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidSpec(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        raise InvalidSpec(sentence(problem)) from None
+
+
+def sentence(problem: InvalidSpec | ValidationError) -> str:
+    """Where a spec contradicts itself, and how."""
+    if isinstance(problem, InvalidSpec):
+        return str(problem)
+    first = problem.errors()[0]
+    place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
 
 
 def of(*formats: str | Recipe, **options: Any) -> Spec:

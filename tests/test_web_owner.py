@@ -3,11 +3,13 @@ import io
 import json
 import re
 import stat
+import zipfile
 
 import pytest
 
 from feedback.browse import GENERATION_COLUMNS
 from feedback.events_csv import COLUMNS
+from tests.exporting import exported, fill
 from tests.web import OWNER_TOKEN, arrive, client_of, make_app
 from web import limits, owner
 
@@ -210,3 +212,27 @@ def test_odd_filters_are_refused(stranger, query):
 
 def test_the_owners_routes_are_not_in_the_public_description(stranger):
     assert "owner" not in stranger.get("/api/openapi.json").text
+
+
+def test_the_owner_downloads_a_dataset_as_a_zip(client, tmp_path):
+    services = client.app.state.services
+    fill(services.database)
+    folder = tmp_path / "out"
+    exported(services.database, folder, "sft", name="诗")
+    path = "/owner/api/exports/诗@1.zip"
+    assert client.get(path).status_code == 401
+    client.post("/owner/login", data={"token": OWNER_TOKEN}, follow_redirects=False)
+
+    answer = client.get(path)
+
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        manifest = json.loads(archive.read("诗@1/manifest.json"))
+    assert manifest["name"] == "诗"
+    for name in ("诗@2", "none@1", "..%2f..%2fsecret", "x"):
+        missing = client.get(f"/owner/api/exports/{name}.zip")
+        assert missing.status_code == 404
+    (folder / "manifest.json").unlink()
+    assert client.get(path).status_code == 404

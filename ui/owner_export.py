@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
+from pydantic import ValidationError
 
 from feedback import browse, history, schedule
 from feedback.dataset_zip import folder_of
@@ -27,6 +28,7 @@ from feedback.spec import (
     Spec,
     Splits,
     as_json,
+    sentence,
 )
 from ui.language import Language
 from ui.owner_export_view import history_rows, shown
@@ -72,7 +74,7 @@ class Fields:
 
 
 def spec_of(asked: Fields) -> Spec:
-    """What the fields ask for; raises BadOrder or InvalidSpec."""
+    """What the fields ask for; raises BadOrder, InvalidSpec or ValidationError."""
     chosen = [*asked.text, *asked.image, *asked.vae, *asked.plain]
     if not chosen:
         raise BadOrder("export_no_format")
@@ -153,8 +155,8 @@ class ExportDesk:
             return {"action": action, "name": name, "spec": as_json(spec_of(asked))}
         except BadOrder as problem:
             raise self.error(problem.args[0]) from problem
-        except InvalidSpec as problem:
-            raise self.error("export_failed", problem=problem) from problem
+        except (InvalidSpec, ValidationError) as problem:
+            raise self.error("export_failed", problem=sentence(problem)) from problem
 
     def start(self, order: Order) -> tuple[str, Any]:
         try:

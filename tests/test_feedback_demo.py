@@ -51,8 +51,9 @@ def test_the_invented_feedback_gives_every_dataset(database, media, tmp_path):
     for medium in MEDIA:
         recipe = Recipe("vae-samples", medium=medium)
         manifest = exported(database, tmp_path / medium, recipe, media=media)
-        assert manifest["rows_by_label"].keys() == {"true", "false"}
-        assert manifest["warnings"] == []
+        [config] = manifest["configs"]
+        assert config["rows_by_label"].keys() == {"true", "false"}
+        assert config["warnings"] == []
     assert manifest["events_allowed_for_training"] < manifest["events"]
     assert manifest["votes_allowed_for_training"] < manifest["votes"]
 

@@ -397,7 +397,7 @@ def test_messages_that_are_no_conversation_are_held_back(database, turns):
 def test_an_edit_that_changes_nothing_is_no_pair(database, edit):
     told(database, ("edit", edit), output="白 雪")
 
-    assert counted(database, "dpo")["quarantined_by_reason"] == {"same_text": 1}
+    assert counted(database, "dpo")["quarantined_by_reason"] == {"trivial_edit": 1}
 
 
 @sqlite

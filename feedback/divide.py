@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feedback.gathered import Gathered
 from feedback.memberships import hashed
 from feedback.near_duplicates import Clusters, mixed
-from feedback.spec import Splits
+from feedback.spec import KEYS, Key, Splits
 from feedback.splits import OUTCOMES, WITHHELD, Groups, Shares, Split
 from feedback.weigh import Ints, Keys, Outcome, apart
 
@@ -53,7 +53,7 @@ def divide(
     alike = clusters(rows, splits.near, folder) if "cluster" in splits.by else []
     with Groups(folder) as groups:
         groups.know(np.arange(sum(int(outcome.kept.sum()) for _, outcome in rows)))
-        for each in all_ties(rows, splits, alike):
+        for each in all_ties(rows, splits.by, alike):
             groups.join_many(each.row, each.key, each.kind)
         kept = [np.flatnonzero(outcome.kept) for _, outcome in rows]
         division = groups.divide(shares, largest=splits.largest, pins=pins)
@@ -63,7 +63,8 @@ def divide(
         outcomes = (OUTCOMES.index(split) for _, split in groups.split_of())
         for mine, (_, outcome) in zip(kept, rows, strict=True):
             outcome.split[mine] = np.fromiter(outcomes, np.uint8, len(mine))
-    by_kind = groupby(all_ties(rows, splits, alike), key=lambda each: each.kind)
+    told = [kind for kind in KEYS if kind in splits.by or kind != "cluster"]
+    by_kind = groupby(all_ties(rows, told, alike), key=lambda each: each.kind)
     leaks = {kind: on_two_sides(list(parts), rows, kept) for kind, parts in by_kind}
     for _, outcome in rows:
         outcome.hold(outcome.split == OUTCOMES.index(WITHHELD), "withheld")
@@ -90,9 +91,9 @@ def on_two_sides(ties: list[Ties], rows: Rows, kept: list[Ints]) -> int:
     return found
 
 
-def all_ties(rows: Rows, splits: Splits, alike: list[Keys]) -> Iterator[Ties]:
-    """What ties the rows that leave, kind by kind as the spec names them, some at a time."""
-    for kind in splits.by:
+def all_ties(rows: Rows, kinds: Iterable[Key], alike: list[Keys]) -> Iterator[Ties]:
+    """What ties the rows that leave, kind by kind, some at a time."""
+    for kind in kinds:
         start = 0
         for number, (found, outcome) in enumerate(rows):
             place = np.full(len(found), -1)  # of each row among all that leave

@@ -55,6 +55,7 @@ from feedback.spec import (
     Shape,
     Spec,
     Splits,
+    Task,
     from_json,
     sentence,
 )
@@ -102,6 +103,8 @@ def main(
     since: Annotated[datetime | None, option("Said at this moment (UTC) or later.")] = None,
     until: Annotated[datetime | None, option("Said before this moment (UTC).")] = None,
     version: Annotated[list[int] | None, option("Made by this model version (its id).")] = None,
+    verified: Annotated[bool, option("Only of weights that were seen.", "--verified")] = False,
+    task: Annotated[list[Task] | None, option("Events of this task: text, image, vae.")] = None,
     language: Annotated[list[str] | None, option("Language of the prompt: zh, en, …")] = None,
     source: Annotated[list[str] | None, option("Rule: liked, edited, choice, …")] = None,
     stars: Annotated[list[int] | None, option("Stars that count.")] = None,
@@ -177,7 +180,9 @@ def main(
                     Selection(
                         since=in_utc(since),
                         until=in_utc(until),
+                        tasks=tuple(task or ()),
                         versions=tuple(version or ()),
+                        verified=verified,
                         languages=tuple(language or ()),
                         sources=tuple(source or ()),
                         stars=tuple(stars or ()),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config import ROOT
@@ -124,7 +124,3 @@ def app_version() -> str:
     with (ROOT / "pyproject.toml").open("rb") as file:
         version: str = tomllib.load(file)["project"]["version"]
     return version
-
-
-def last_ids(session: Session, *columns: Any) -> list[int]:
-    return [session.scalar(select(func.max(column))) or 0 for column in columns]

@@ -73,12 +73,8 @@ def is_seen(character: str) -> bool:
     return character not in UNSEEN
 
 
-def exact_key(text: str) -> bytes:
-    """16 bytes; the same for texts that are the same once normalised."""
-    return key_of(normalised(text).encode("utf-8", "surrogatepass"))
-
-
 def key_of(encoded: bytes) -> bytes:
+    """16 bytes."""
     return blake2b(encoded, digest_size=16).digest()
 
 

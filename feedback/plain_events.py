@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.tables import ModelVersion
 from feedback.events_csv import encoded, event_rows
 from feedback.near_duplicates import normalised
 from feedback.plan import Config
@@ -59,6 +61,7 @@ def write_events(
             place.shard_bytes,
         )
     permissions = Permissions(session, moment.consents)
+    versions = allowed_versions(session, selection)
     rows = event_rows(
         session,
         permissions=permissions,
@@ -68,7 +71,7 @@ def write_events(
     )
     for row in rows:
         watch.step()
-        if not is_wanted(row, selection):
+        if not is_wanted(row, selection, versions):
             counts.left_out += 1
             continue
         personal = redactor.values(row, TEXTS)
@@ -89,9 +92,19 @@ def stem(config: Config) -> str:
     return "feedback-for-spreadsheets" if config.recipe.flavour == "spreadsheet" else "feedback"
 
 
-def is_wanted(row: dict[str, Any], selection: Selection) -> bool:
+def allowed_versions(session: Session, selection: Selection) -> set[int] | None:
+    """The model versions that are wanted; None for all."""
+    if not selection.verified:
+        return set(selection.versions) or None
+    verified = set(session.scalars(select(ModelVersion.id).where(ModelVersion.verified)))
+    return verified & set(selection.versions) if selection.versions else verified
+
+
+def is_wanted(row: dict[str, Any], selection: Selection, versions: set[int] | None) -> bool:
     """By the wishes that plain events know; when they were said is asked of the database."""
-    if selection.versions and row["model_version_id"] not in selection.versions:
+    if versions is not None and row["model_version_id"] not in versions:
+        return False
+    if selection.tasks and row["task"] not in selection.tasks:
         return False
     if row["visitor"] in selection.exclude_visitors:
         return False

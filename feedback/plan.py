@@ -88,6 +88,8 @@ def plan(spec: Spec) -> list[Config]:
         check(recipe, form)
         if form is None:
             check_events(spec.selection)
+        elif spec.selection.tasks and form.task not in spec.selection.tasks:
+            raise InvalidSpec(f"{recipe.config} is of the task {form.task}, which is not wanted")
     together = len(formats) > 1
     files = chosen_files(spec, formats)
     edits = config_with_edits(spec, formats)

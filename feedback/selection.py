@@ -48,6 +48,13 @@ def of_versions(selection: Selection) -> Wish | None:
     return lambda candidate: all(judged.version.id in versions for judged in candidate.made)
 
 
+def of_verified(selection: Selection) -> Wish | None:
+    """All of its outputs are of weights that GenLoop has seen and hashed."""
+    if not selection.verified:
+        return None
+    return lambda candidate: all(judged.version.verified for judged in candidate.made)
+
+
 def in_languages(selection: Selection) -> Wish | None:
     languages = set(selection.languages)
     if not languages:
@@ -133,6 +140,7 @@ def reviewed(selection: Selection) -> Wish | None:
 WISHES: tuple[Callable[[Selection], Wish | None], ...] = (
     in_time,
     of_versions,
+    of_verified,
     in_languages,
     by_rules,
     by_stars,

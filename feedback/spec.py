@@ -20,6 +20,8 @@ Files = Literal["auto", "jsonl", "parquet", "csv"]
 Conflicts = Literal["majority", "drop", "soft"]
 Review = Literal["not_rejected", "approved"]
 Redact = Literal["auto", "replace", "drop_row", "report", "off"]
+Task = Literal["text", "image", "vae"]
+TASKS: tuple[Task, ...] = get_args(Task)
 Key = Literal["visitor", "conversation", "prompt", "cluster"]
 KEYS: tuple[Key, ...] = get_args(Key)
 
@@ -67,7 +69,9 @@ class Selection:
 
     since: AwareDatetime | None = None  # a row's newest event; `until` excluded
     until: AwareDatetime | None = None
+    tasks: tuple[Task, ...] = ()  # of plain events; every other format is of one task
     versions: tuple[int, ...] = ()  # ids of model versions
+    verified: bool = False  # only of models whose weights were seen, not those of engines
     languages: tuple[str, ...] = ()  # of the prompt: zh, en, …
     sources: tuple[str, ...] = ()  # the rules that made the rows: liked, edited, choice, …
     stars: tuple[int, ...] = ()  # where a row rests on stars, only on these

@@ -128,7 +128,8 @@ def test_turns_of_one_conversation_stay_together(database, tmp_path):
             turns = [*turns, {"role": "assistant", "content": answer}, again]
 
     recipe = Recipe("sft", "conversational")
-    exported(database, tmp_path / "out", recipe, splits=Splits(0.4, by=("conversation",)))
+    splits = Splits(0.4, by=("conversation",))
+    manifest = exported(database, tmp_path / "out", recipe, splits=splits)
 
     sides = defaultdict(set)
     for split in ALL:

@@ -81,6 +81,7 @@ def test_every_option_ends_in_the_spec(database, feedback, tmp_path, command):
         *("--cap-rows", 30, "--cap-share", 0.2, "--test", 0.2, "--validation", 0.1),
         *("--redact", "drop_row", "--redact-kind", "email", "--edits", "kto", "--reuse"),
         *("--no-lint", "--tokenizer", "", "--max-tokens", 99, "--version", 1, "--quiet"),
+        *("--verified", "--task", "text"),
     )
 
     assert result.exit_code == 0, result.output
@@ -90,7 +91,9 @@ def test_every_option_ends_in_the_spec(database, feedback, tmp_path, command):
     assert spec["selection"] == {
         "since": "2020-01-01T00:00:00Z",
         "until": "2100-01-01T12:00:00Z",
+        "tasks": ["text"],
         "versions": [1],
+        "verified": True,
         "languages": ["zh"],
         "sources": ["thumb"],
         "stars": [],

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db.tables import FeedbackEvent
+from db.tables import FeedbackEvent, ModelVersion
 from feedback.selection import language_of
 from feedback.spec import Selection
 from tests.exporting import counted, exported, new, rows_of
@@ -29,6 +29,7 @@ def wanted(database, tmp_path):
 def poems(database):
     """Five liked poems, a day apart."""
     other = database.write(lambda session: make_version(session, "novice", "1" * 64))
+    database.write(lambda session: distrust(session, other))
     told(database, ("thumb", 1), prompt="写一首雪的诗", output="一")
     told(database, ("stars", 5), prompt="Write about the rain", output="二")
     told(database, ("stars", 4), ("reasons", ["original"]), prompt="雨", output="三")
@@ -43,6 +44,11 @@ def poems(database):
     database.write(date)
 
 
+def distrust(session, version_id):
+    """As if an engine had run the model, whose weights nobody saw."""
+    session.get_one(ModelVersion, version_id).verified = False
+
+
 @pytest.mark.parametrize(
     ("wishes", "found"),
     [
@@ -52,6 +58,7 @@ def poems(database):
         ({"since": START + timedelta(days=1), "until": START + timedelta(days=3)}, "二三"),
         ({"versions": (2,)}, "一二三肆"),
         ({"versions": (1,)}, "五"),
+        ({"verified": True}, "一二三肆"),
         ({"sources": ("edited",)}, "肆"),
         ({"stars": (5,)}, "一二肆五"),
         ({"reasons": ("original", "beautiful")}, "三"),
@@ -88,6 +95,8 @@ def test_plain_events_are_chosen_too(database, poems):
     assert ids(since=START + timedelta(days=3)) == 3
     assert ids(sources=("edit", "stars")) == 3
     assert ids(versions=(1,)) == 1
+    assert (ids(verified=True), ids(verified=True, versions=(1,))) == (6, 0)
+    assert (ids(tasks=("text",)), ids(tasks=("image", "vae"))) == (7, 0)
     assert ids(topics=("snow",)) == 2
     assert ids(exclude_visitors=(1,)) == 0
     assert ids(languages=("en",)) >= 1

@@ -59,6 +59,7 @@ def test_what_is_no_spec_is_refused_with_a_sentence(content, sentence):
         (of("sft", edits="dpo"), "there is no config dpo"),
         (of("rewards", edits="rewards"), "rewards uses no edits"),
         (of("sft", redaction=Redaction(kinds=("shoe_size",))), "no kind of personal data"),
+        (of("sft", selection=Selection(tasks=("image",))), "sft is of the task text"),
         (of("events", selection=Selection(raters=2)), "raters cannot be asked for in plain events"),
     ],
 )

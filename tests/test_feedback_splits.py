@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedback import scratch
-from feedback.leakage import leaked_keys, leaked_near_duplicates
 from feedback.splits import SPLITS, WITHHELD, Groups, Shares, pin_of
+from tests.leakage import leaked_keys, leaked_near_duplicates
 
 HALVES = Shares(test=0.4, validation=0.2)  # so that few groups are enough for all sides
 

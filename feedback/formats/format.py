@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from feedback.formats.candidate import Candidate, Row, Says
-from feedback.formats.judged import Task
 from feedback.formats.pictures import Pictures
 from feedback.formats.reader import Reader
-from feedback.spec import Recipe, Shape
+from feedback.spec import Recipe, Shape, Task
 
 Schema = dict[str, str]  # column to type, in the spelling of Arrow; or `image`
 
 # Files of rows; a folder of pictures with a list of them, as ImageFolder; or that of sd-scripts.
 Layout = Literal["rows", "pictures", "pairs_of_folders"]
-Trainer = Literal["sft", "dpo", "kto", "reward", "grpo"]
+Trainer = Literal["sft", "dpo", "kto"]  # of TRL, which prepare rows before they train
 
 
 class Rules(NamedTuple):
@@ -50,6 +49,6 @@ class Format:
     kinds: tuple[str, ...] = ()  # of events that it reads besides those that decide about rows
     layout: Callable[[Recipe], Layout] = rows_layout
     labels: str = ""  # what learns from both labels or not at all
-    trainer: Trainer | None = None  # of TRL
+    trainer: Trainer | None = None
     latent: bool = False  # whether its rows are of the latent space of one model version
     mean: str = ""  # the column in which the mean of what all raters said is written

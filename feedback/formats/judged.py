@@ -1,8 +1,6 @@
 """Generations that may be trained on, each with what visitors say about it now."""
 
-from typing import Any, Literal, NamedTuple
-
-Task = Literal["text", "image", "vae"]
+from typing import Any, NamedTuple
 
 LIKED_STARS = 4
 DISLIKED_STARS = 2
@@ -37,6 +35,7 @@ class Version(NamedTuple):
     id: int
     name: str
     sha256: str
+    verified: bool  # whether the weights were seen
 
 
 class Ballot(NamedTuple):

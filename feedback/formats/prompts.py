@@ -49,5 +49,4 @@ FORMAT = Format(
     row,
     shapes=("standard", "conversational"),
     uses_events=False,  # a prompt is no evidence of what anybody likes
-    trainer="grpo",
 )

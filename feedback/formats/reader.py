@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session, aliased
 from db.json_text import parsed
 from db.tables import Comparison, FeedbackEvent, Generation, ModelVersion, Review, Vote
 from feedback.compare import PURPOSE
-from feedback.formats.judged import Ballot, Judged, Opinion, Standing, Task, Version
-from feedback.spec import Moment
+from feedback.formats.judged import Ballot, Judged, Opinion, Standing, Version
+from feedback.spec import Moment, Task
 from feedback.trainable import Permissions
 
 PAGE = 1_000  # rows fetched at a time
@@ -73,9 +73,14 @@ class Reader:
         self.permissions = Permissions(session, moment.consents)
         self.reviews = Reviews(session, moment.reviews)
         self.versions = {
-            row.id: Version(row.id, row.name, row.weights_sha256)
+            row[0]: Version(*row)
             for row in session.execute(
-                select(ModelVersion.id, ModelVersion.name, ModelVersion.weights_sha256)
+                select(
+                    ModelVersion.id,
+                    ModelVersion.name,
+                    ModelVersion.weights_sha256,
+                    ModelVersion.verified,
+                )
             )
         }
 

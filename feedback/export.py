@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 import orjson
 import typer
 from alembic.script import ScriptDirectory
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 from sqlalchemy.orm import Session
 
 from config import ROOT, Settings
@@ -105,7 +105,7 @@ def export(
     Raises FolderInUse, or NothingToExport; either way no folder is left.
     """
     name = (name or folder.name)[:NAME_LIMIT]
-    with snapshot(database) as session, new_folder(folder) as partial:
+    with database.snapshot() as session, new_folder(folder) as partial:
         data, held, listed, card = (
             NewFile(partial / each)
             for each in (data_file(recipe), QUARANTINED, LISTED, "README.md")
@@ -141,7 +141,7 @@ def export(
 
 def count(database: Database, recipe: Recipe, *, media: MediaStore | None = None) -> dict[str, Any]:
     """What the manifest would say, without writing anything."""
-    with snapshot(database) as session:
+    with database.snapshot() as session:
         if recipe.trains:
             tally = write_training_rows(session, recipe, Output(recipe), media)
         else:
@@ -166,17 +166,6 @@ def summary(session: Session, recipe: Recipe, tally: Tally) -> dict[str, Any]:
     """What its trainer reads are the columns; of events it is all of them."""
     columns = tuple(format_of(recipe).SCHEMA) if recipe.trains else EVENT_COLUMNS
     return describe(session, recipe, tally, data_file(recipe), columns)
-
-
-@contextmanager
-def snapshot(database: Database) -> Iterator[Session]:
-    """A session whose questions are all answered as of one moment, however long they take."""
-    with database.read() as session:
-        if not database.is_sqlite:  # which always reads a snapshot, and has no time limits
-            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            session.execute(text("SET LOCAL statement_timeout = 0"))
-            session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        yield session
 
 
 class Output:

@@ -1,0 +1,130 @@
+"""Rows as lines of JSON and back, for every table alike, and a hash over many of them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Table, select, tuple_
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
+
+from db.replica.journal import BY_NAME, Key
+from db.tables import UTCDateTime
+
+AT_ONCE = 500  # rows that are asked for or written together
+Row = dict[str, Any]
+
+
+class OtherSchema(ValueError):
+    """The row cannot be put into a table of this version."""
+
+
+def line(table: Table, row: Mapping[str, Any]) -> bytes:
+    """A row as it is copied: {"table", "row": {column: value}}, ASCII, moments in ISO 8601.
+
+    JSON columns stay JSON; the numbers that JSON does not know (NaN, Infinity) are written as
+    Python writes them, so that nothing is lost.
+    """
+    return dump({"table": table.name, "row": {name: plain(value) for name, value in row.items()}})
+
+
+def tombstone(table: Table, key: Key) -> bytes:
+    """That a row is gone: {"table", "gone": [its primary key]}."""
+    return dump({"table": table.name, "gone": list(key)})
+
+
+def dump(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def table_of(entry: Mapping[str, Any]) -> Table:
+    """The table that a line is about; raises OtherSchema."""
+    try:
+        return BY_NAME[entry["table"]]
+    except KeyError:
+        raise OtherSchema(f"there is no table {entry['table']}") from None
+
+
+def parameters(table: Table, row: Mapping[str, Any]) -> Row:
+    """A copied row for this version's table.
+
+    A column that is new gets its default, or nothing where it may be empty; one that is gone is
+    left out. Raises OtherSchema for a new column that has neither.
+    """
+    return {
+        column.name: value(column, row[column.name])
+        if column.name in row
+        else default(table, column)
+        for column in table.columns
+    }
+
+
+def value(column: Column[Any], given: Any) -> Any:
+    if isinstance(column.type, UTCDateTime) and given is not None:
+        return datetime.fromisoformat(given)
+    return given
+
+
+def default(table: Table, column: Column[Any]) -> Any:
+    if isinstance(column.default, ScalarElementColumnDefault):
+        return column.default.arg
+    if column.nullable:
+        return None
+    raise OtherSchema(f"column {column.name} of {table.name} has no default for older rows")
+
+
+def key_of(table: Table, row: Mapping[str, Any]) -> Key:
+    return tuple(row[column.name] for column in table.primary_key)
+
+
+def with_keys(session: Session, table: Table, keys: Sequence[Key]) -> Iterator[Row]:
+    """Those rows of a table that are there."""
+    for wanted in portions(table, keys):
+        query = select(table).where(wanted).order_by(*table.primary_key)
+        for row in session.execute(query):
+            yield dict(row._mapping)
+
+
+def existing(session: Session, table: Table, keys: Sequence[Key]) -> set[Key]:
+    """The keys of those rows."""
+    return {
+        tuple(key)
+        for wanted in portions(table, keys)
+        for key in session.execute(select(*table.primary_key).where(wanted))
+    }
+
+
+def portions(table: Table, keys: Sequence[Key]) -> Iterator[ColumnElement[bool]]:
+    """Conditions that choose the rows of these keys, a few at a time."""
+    columns = list(table.primary_key)
+    for start in range(0, len(keys), AT_ONCE):
+        some = keys[start : start + AT_ONCE]
+        if len(columns) == 1:
+            yield columns[0].in_([key[0] for key in some])
+        else:
+            yield tuple_(*columns).in_(some)
+
+
+def all_rows(session: Session, table: Table) -> Iterator[Row]:
+    """Every row of a table, by its key."""
+    query = select(table).order_by(*table.primary_key)
+    for row in session.execute(query.execution_options(yield_per=AT_ONCE)):
+        yield dict(row._mapping)
+
+
+def digest(table: Table, rows: Iterable[Row]) -> tuple[int, str]:
+    """How many rows there are, and the sum of their SHA-256s modulo 2**256, in hexadecimal.
+
+    A sum does not depend on the order, which differs between databases.
+    """
+    count = total = 0
+    for row in rows:
+        count += 1
+        total += int.from_bytes(hashlib.sha256(line(table, row)).digest())
+    return count, f"{total % 2**256:064x}"

@@ -12,6 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from types import FrameType
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ import ui.services
 from config import BUNDLED, Settings
 from db.engine import UnsafeDatabase
 from db.migrate import NewerDatabase
+from db.replica.boot import NO_START
+from db.replica.replicator import Replicator
 from feedback.answer import Queue
 from generators.image import open_image_queues
 from generators.text import open_queues
@@ -58,6 +61,7 @@ def make_app(settings: Settings) -> FastAPI:
             image_queues,
             latents,
             settings.visitor_training,
+            replicator=services.replicator,
         )
         mount_pages(app, pages, settings.data_dir)
 
@@ -92,10 +96,10 @@ def main() -> None:
     settings = Settings()
     try:
         app = make_app(settings)
-    except (UnsafeDatabase, NewerDatabase) as problem:
+    except (UnsafeDatabase, NewerDatabase, *NO_START) as problem:
         sys.exit(str(problem))
     print(f"GenLoop on http://{settings.host}:{settings.port}", flush=True)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -105,6 +109,20 @@ def main() -> None:
         proxy_headers=False,  # the gate decides whom to believe (web/identity.py)
         timeout_graceful_shutdown=8,
     )
+    Server(config, app.state.services.replicator).run()
+
+
+class Server(uvicorn.Server):
+    """Told to end, it copies at once what is not yet safe, not only after the last visitor."""
+
+    def __init__(self, config: uvicorn.Config, replicator: Replicator | None) -> None:
+        super().__init__(config)
+        self.replicator = replicator
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.replicator is not None:
+            self.replicator.hurry()
+        super().handle_exit(sig, frame)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from db.engine import Database
 from db.media import MediaStore
+from db.replica.replicator import Replicator
 from feedback.answer import Queue, TextQueue
 from feedback.identity import Signer, token_in
 from generators.base import InvalidRequest
@@ -25,6 +26,7 @@ class Services:
     image_queues: dict[str, Queue] = field(default_factory=dict)
     latents: LatentModels | None = None
     visitor_training: bool = True
+    replicator: Replicator | None = None
     tickets: dict[str, Ticket] = field(default_factory=dict)
 
     def queue(self, model: object) -> TextQueue:

@@ -143,7 +143,8 @@ def safety_lines(found: Safety, language: Language) -> str:
     place = f"`{found.target}`"
     if found.rows:
         lines = [
-            word("safety_waiting").format(
+            word(
+                "safety_waiting",
                 events=found.events,
                 rows=found.rows,
                 seconds=round(found.oldest_seconds or 0),
@@ -152,9 +153,9 @@ def safety_lines(found: Safety, language: Language) -> str:
             )
         ]
     else:
-        lines = [word("safety_all").format(target=place, at=at)]
+        lines = [word("safety_all", target=place, at=at)]
     if found.state != "copying":
-        lines.append(word(f"safety_{found.state}").format(problem=found.problem))
+        lines.append(word(f"safety_{found.state}", problem=found.problem))
     if found.erasing:
         lines.append(word("safety_erasing"))
     return "\n\n".join(lines)

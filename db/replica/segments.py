@@ -113,6 +113,9 @@ def fetch(target: Target, segment: Segment) -> bytes:
 
 def lines(data: bytes) -> Iterator[dict[str, Any]]:
     """What stands in the bytes of a segment."""
-    whole = pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
-    for line in whole.splitlines():
-        yield json.loads(line)
+    return map(json.loads, unpacked(data))
+
+
+def unpacked(data: bytes) -> list[bytes]:
+    whole: bytes = pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
+    return whole.splitlines()

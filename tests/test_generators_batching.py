@@ -117,6 +117,43 @@ def test_stop_ends_the_work_and_keeps_what_is_there(queue, echo):
     assert 3 < len(done.texts[0]) < 10_000
 
 
+def test_who_stops_waiting_has_nothing_and_takes_up_no_time(queue, echo):
+    async def stop_waiting():
+        ticket = queue.submit({"prompt": "second"}, None)
+        ticket.stop()
+        return [snapshot async for snapshot in ticket.follow(queue.ahead)][-1]
+
+    echo.gate.clear()
+    queue.submit({"prompt": "first"}, None)
+    done = asyncio.run(stop_waiting())
+    echo.gate.set()
+    assert asyncio.run(last(queue, "third")).texts == ["third"]
+
+    assert (done.phase, done.error.code, done.texts) == ("done", "stopped_early", [])
+    assert echo.steps == len("first" + "third")
+
+
+def test_a_request_is_stopped_while_its_model_loads(echo):
+    slow = threading.Event()
+
+    def load():
+        slow.wait(5)
+        return echo
+
+    async def stop_waiting():
+        ticket = queue.submit({"prompt": "snow"}, None)
+        ticket.stop()
+        return [snapshot async for snapshot in ticket.follow(queue.ahead)][-1]
+
+    queue = ModelQueue("slow", load, max_waiting=3)
+    queue.start()
+    done = asyncio.run(stop_waiting())
+    slow.set()
+    queue.close()
+
+    assert (done.error.code, echo.steps) == ("stopped_early", 0)
+
+
 def test_work_that_nobody_follows_any_more_is_dropped(queue, echo):
     async def leave():
         async with aclosing(

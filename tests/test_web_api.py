@@ -271,6 +271,23 @@ def test_the_same_vote_twice_is_one(client):
     assert rows(client, Vote) == 1
 
 
+def test_a_visitors_last_answer_to_each_pair_comes_with_the_request(client):
+    ann = arrive(client)
+    one, two, three = ann.draw(drawn("red"), drawn("blue"), drawn("green"))
+    for left, right, answer in (
+        (one, two, "left"),
+        (two, three, "tie"),
+        (two, one, "left"),  # the same pair the other way round: a change of mind
+    ):
+        assert ann.vote(left, right, answer).status_code == 201
+
+    [request] = ann.request("GET", "/api/generations").json()
+    assert sorted(request["votes"], key=lambda vote: vote["answer"]) == [
+        {"left": two, "right": one, "answer": "left"},
+        {"left": two, "right": three, "answer": "tie"},
+    ]
+
+
 def test_a_handle_is_good_for_its_visitor_alone(client):
     ann, bob = arrive(client), arrive(client)
     [poem] = ann.make()

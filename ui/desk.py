@@ -1,5 +1,6 @@
 """What the desks of all tabs share: follow a request, stop it, say what went wrong."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -11,11 +12,12 @@ from feedback.consent import NoConsent
 from feedback.identity import ForeignHandle
 from feedback.rate import UnknownGeneration
 from generators.base import InvalidRequest
-from generators.batching import QueueFull
+from generators.batching import QueueFull, Ticket
 from models.registry import ModelUnavailable
 from ui.language import Language
 from ui.services import Services
 
+LOADING_EVERY = 0.3  # seconds between two looks at a model that is being loaded
 FOLLOWED = (InvalidRequest, ModelUnavailable, QueueFull, NoConsent, UnknownGeneration)
 State = dict[str, Any]
 
@@ -62,8 +64,24 @@ class Desk(ABC):
         except FOLLOWED as problem:
             yield self.problem(problem), gr.skip()
 
+    async def loading(self, queue: Queue, request: gr.Request) -> AsyncGenerator[None]:
+        """Nothing, every now and then, until the model is there or has failed.
+
+        Raises InvalidRequest when the visitor stops waiting.
+        """
+        ticket = Ticket({}, None)
+        self.services.tickets[self.place(request)] = ticket
+        try:
+            while queue.state == "loading":
+                yield
+                await asyncio.sleep(LOADING_EVERY)
+                if ticket.snapshot.error is not None:
+                    raise ticket.snapshot.error
+        finally:
+            self.services.tickets.pop(self.place(request), None)
+
     async def stop(self, request: gr.Request) -> None:
-        """End the tab's request after the step under way."""
+        """End the tab's request after the step under way; one that has not begun, at once."""
         ticket = self.services.tickets.get(self.place(request))
         if ticket is not None:
             ticket.stop()

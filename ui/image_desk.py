@@ -18,7 +18,6 @@ from generators.image import ImageOptions
 from models.registry import ModelUnavailable
 from ui.desk import FOLLOWED, Desk, State, sent, whole
 
-LOADING_EVERY = 0.5  # seconds between two looks at a model that is being loaded
 MOST_WEIGHTS = 4  # adapters that the page has a slider for
 
 
@@ -114,9 +113,8 @@ class ImageDesk(Desk):
         """Each state of the wish, and at the end what the page must remember of it."""
         try:
             queue = self.services.image_queue(model)
-            while queue.state == "loading":  # its limits and suggestions come with it
+            async for _ in self.loading(queue, request):  # limits and suggestions come with it
                 yield {"phase": "loading", "ahead": 0, "request": None}, gr.skip()
-                await asyncio.sleep(LOADING_EVERY)
             ask = Ask(
                 inputs=inputs_of(wish),
                 options=options_of(queue, wish),

@@ -25,12 +25,11 @@ from generators.uploads import read_picture
 from models.jobs import Job
 from models.learning_data import fitted
 from models.registry import ModelUnavailable
-from ui.desk import FOLLOWED, Desk, State, sent, whole
+from ui.desk import FOLLOWED, LOADING_EVERY, Desk, State, sent, whole
 from ui.image_desk import data_url
 from ui.latent_models import TRAINED
 from ui.services import Services
 
-LOADING_EVERY = 0.3  # seconds between two looks at models that are being loaded
 GUEST = range(16, 65)  # characters of the name that a page makes for one without a token
 FORMATS = ("gif", "webp")
 MOST_DIMENSIONS = 64  # that the page has sliders for
@@ -106,10 +105,10 @@ class VaeDesk(Desk):
         found: Queue = self.latents.queue(data.get("model"), owners(self.services, data, request))
         return found
 
-    async def loaded(self, queue: Queue) -> LatentModel:
-        """The model itself, once it is there; raises ModelUnavailable."""
-        while queue.state == "loading":
-            await asyncio.sleep(LOADING_EVERY)
+    async def loaded(self, queue: Queue, request: gr.Request) -> LatentModel:
+        """The model itself, once it is there; raises ModelUnavailable, or InvalidRequest."""
+        async for _ in self.loading(queue, request):
+            pass
         if queue.model is None:
             raise queue.error or ModelUnavailable("model_missing", model=queue.name)
         model: LatentModel = queue.model.model
@@ -148,7 +147,7 @@ class VaeDesk(Desk):
             async for view, _ in self.follow(queue, self.asked(options, request), request):
                 yield view
             return
-        model = await self.loaded(queue)
+        model = await self.loaded(queue, request)
         taste = await self.taste(model, whose, request)
         before: State = {}
         async for view, _ in self.follow(queue, self.asked(options, request), request):
@@ -193,7 +192,7 @@ class VaeDesk(Desk):
 
     async def map(self, data: State, request: gr.Request) -> States:
         """The model's map, if it has one, and how its dimensions vary."""
-        model = await self.loaded(self.queue(data, request))
+        model = await self.loaded(self.queue(data, request), request)
         found = model.map
         yield {
             "phase": "done",
@@ -253,7 +252,7 @@ class VaeDesk(Desk):
     async def reconstruct(self, data: State, request: gr.Request) -> States:
         """What a visitor's own picture, text or row becomes; never kept."""
         queue = self.queue(data, request)
-        model = await self.loaded(queue)
+        model = await self.loaded(queue, request)
         at = data.get("at")
         original: str | None = None
         if isinstance(at, dict) and "upload" in at and model.makes_pictures:

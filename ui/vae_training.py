@@ -147,7 +147,7 @@ class TrainingDesk(VaeDesk):
         """Generated rows over rows that were learned, by their first two coordinates."""
         job = self.job(data, request)
         queue = self.queue({**data, "model": f"{TRAINED}{job.id}"}, request)
-        model = await self.loaded(queue)
+        model = await self.loaded(queue, request)
         if model.kind != "vectors":
             raise InvalidRequest("latent_other_kind", model=job.name)
         ask = Ask({"action": "sample"}, LatentOptions(drafts=GENERATED), None)

@@ -118,6 +118,12 @@ class Draft(BaseModel):
     feedback: dict[str, Any] = Field(description="What you say of it now, by kind.")
 
 
+class VoteKept(BaseModel):
+    left: str = Field(description="The handle of the draft that was on the left.")
+    right: str
+    answer: str = Field(description="left, right, tie or both_bad")
+
+
 class RequestKept(BaseModel):
     request_id: str
     task: str
@@ -128,6 +134,7 @@ class RequestKept(BaseModel):
     relation: str | None = Field(description="retry, continue or turn")
     created_at: str
     drafts: list[Draft]
+    votes: list[VoteKept] = Field(description="Your last answer to each pair of these drafts.")
 
 
 class ErrorSaid(BaseModel):

@@ -186,6 +186,14 @@ def test_two_pictures_are_compared_and_one_is_looked_at_closely(open_page):
     page.keyboard.press("Escape")
     expect(page.locator(".gl-dialog")).to_have_count(0)
 
+    # What was answered is shown again, on whichever side the two are.
+    page.locator(".gl-offer-compare").click()
+    expect(page.locator(".gl-vote-left")).to_have_attribute("aria-pressed", "true")
+    page.locator(".gl-sides select").first.select_option("1")
+    expect(page.locator(".gl-vote-right")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Escape")
+    expect(page.locator(".gl-dialog")).to_have_count(0)
+
     cards.nth(0).locator(".gl-open").click()
     before = page.locator(".gl-parameters").inner_text()
     page.keyboard.press("ArrowRight")

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
+from config import BUNDLED
 from models.frechet import frechet_distance
 from models.gan import PictureGenerator
 from models.latent_map import LatentMap
@@ -26,6 +29,7 @@ from models.mixture import Mixture
 from models.registry import hash_files
 from models.vae import PictureVae, kl_to_standard_normal
 from training.bundled.emoji_groups import read_emoji
+from training.bundled.latents import codes_of
 
 COLUMNS, ROWS, GAP = 12, 5, 2  # of a sheet
 WAY = 9  # frames of an interpolation
@@ -66,20 +70,33 @@ def from_mixture(network: PictureVae, mixture: Mixture, temperature: float) -> D
 
 
 def significant(value: float) -> float:
-    """Three digits; these distances are small, for the features are."""
     return float(f"{value:.3g}")
+
+
+def features(eye: AutoencoderKL, images: Tensor) -> Tensor:
+    """What the painter's autoencoder makes of pictures: (pictures, channels * 16).
+
+    Its mean latents, averaged over 2x2 places. It took no part in training the VAE or the GAN; in
+    the features of either of them, that one would judge itself.
+    """
+    latents = eye.encode(images).latent_dist.mean * eye.config.scaling_factor
+    return functional.avg_pool2d(latents, 2).flatten(1)
 
 
 @torch.no_grad()
 def measure(
-    vae: PictureVae, gan: PictureGenerator, mixture: Mixture, pixels: Tensor
+    vae: PictureVae,
+    gan: PictureGenerator,
+    mixture: Mixture,
+    pixels: Tensor,
+    eye: AutoencoderKL,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Every figure of the two cards."""
+    """Every figure of the two cards; `eye` is the autoencoder in whose features they are told."""
     real = as_floats(pixels)
     count = len(real)
 
     def seen(images: Tensor) -> Tensor:
-        return torch.cat([vae.features(part) for part in torch.split(images, 32)])
+        return torch.cat([features(eye, part) for part in torch.split(images, 32)])
 
     real_features = seen(real)
     halves = torch.randperm(count, generator=torch.Generator().manual_seed(0)).chunk(2)
@@ -88,9 +105,7 @@ def measure(
     def distance(draw: Draw) -> float:
         return significant(frechet_distance(seen(draw(count)), real_features))
 
-    parts = [vae.encode(part) for part in torch.split(real, 32)]
-    mean = torch.cat([mean for mean, _ in parts])
-    logvar = torch.cat([logvar for _, logvar in parts])
+    mean, logvar = codes_of(vae, pixels)
     again = decoded(vae, mean)
     errors = (again - real).square().mean(dim=(1, 2, 3))
     per_dimension = kl_to_standard_normal(mean.reshape(-1, 1), logvar.reshape(-1, 1))
@@ -156,7 +171,8 @@ def figures_table(figures: dict[str, Any], rows: dict[str, tuple[str, str]]) -> 
 
 def write_figures(folder: Path, figures: dict[str, Any], rows: dict[str, tuple[str, str]]) -> None:
     """figures.json, and the card's table between its marks."""
-    said = {"weights_sha256": hash_files([folder / "model.safetensors"]), **figures}
+    # As models/registry.py and generators/latent.py name a version: by all its tensors.
+    said = {"weights_sha256": hash_files(folder.glob("*.safetensors")), **figures}
     (folder / "figures.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     card = folder / "README.md"
     if card.exists():
@@ -206,6 +222,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data/emoji"))
     parser.add_argument("--models", type=Path, default=Path("models/bundled"))
+    parser.add_argument("--eye", type=Path, default=BUNDLED / "painter" / "vae")
     parser.add_argument("--docs", type=Path, default=Path("docs/samples"))
     parser.add_argument("--sheets", action="store_true", help="only draw the sheets")
     args = parser.parse_args(argv)
@@ -217,7 +234,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.sheets:
         return
     pixels, _ = read_emoji(args.data)
-    vae_figures, gan_figures = measure(vae, gan, mixture, pixels)
+    eye = AutoencoderKL.from_pretrained(args.eye)
+    vae_figures, gan_figures = measure(vae, gan, mixture, pixels, eye)
     write_figures(args.models / "vae", vae_figures, VAE_ROWS)
     write_figures(args.models / "gan", gan_figures, GAN_ROWS)
     print(json.dumps({"vae": vae_figures, "gan": gan_figures}, indent=2))

@@ -37,6 +37,8 @@ from training.bundled.timed_run import MovingAverage, State, TimedRun, rate_at
 COMPONENTS = 60  # of the mixture
 DRAWS = 8  # codes of q(z|x) of each picture, that the mixture is fitted to
 CRITIC_RATE = 2.0  # learning rate of the critic relative to the generator's
+MAPPING_WIDTH, MAPPING_RATE = 256, 1e-3  # of the generator's first layers
+SEARCHED, SEARCH_EVERY = 4096, 10  # samples that the nearest are chosen from, and how often (steps)
 HEAD_START = 100  # steps that the critic's new head learns alone
 EDGE_WEIGHT = 0.5  # of the error of the differences between neighbouring pixels
 BETA_STEP = 0.002  # relative change of beta a step, towards the KL that is wanted
@@ -72,7 +74,8 @@ def train_vae(args: argparse.Namespace) -> None:
     while it is below (Shao et al. 2020, https://arxiv.org/abs/2004.05988).
     """
     pixels, _ = read_emoji(args.data)
-    network = PictureVae().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = PictureVae.from_pretrained(args.begin).train() if args.begin else PictureVae()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = MovingAverage(network, 0.998)
     steppers = optimizers(network, args.rate)
     beta = torch.tensor(4.0)
@@ -125,6 +128,28 @@ def optimizers(network: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
 # --- GAN
 
 
+def learn_mapping(mapping: nn.Module, mean: Tensor, logvar: Tensor, steps: int) -> None:
+    """Let the mapping of N(0, I) pass by the code of every picture.
+
+    Implicit maximum likelihood estimation: of many samples, the one nearest to each code is drawn
+    towards it, so that no picture is forgotten (Li and Malik 2018, https://arxiv.org/abs/1809.09087).
+    mean, logvar: of q(z|x), (pictures, latent size).
+    """
+    stepper = torch.optim.Adam(mapping.parameters(), lr=MAPPING_RATE)
+    for step in range(steps):
+        if step % SEARCH_EVERY == 0:
+            with torch.no_grad():
+                pool = torch.randn(SEARCHED, mean.shape[1])
+                nearest = pool[torch.cdist(mean, mapping(pool)).argmin(dim=1)]
+        chosen = torch.randint(len(mean), (256,))
+        noise = nearest[chosen] + 0.05 * torch.randn(256, mean.shape[1])
+        away = (mapping(noise) - mean[chosen]).square() * torch.exp(-logvar[chosen])
+        stepper.param_groups[0]["lr"] = MAPPING_RATE * rate_at(step / steps)
+        stepper.zero_grad()
+        away.mean().backward()
+        stepper.step()
+
+
 def train_gan(args: argparse.Namespace) -> None:
     """Generator and critic in turn, begun as the VAE's decoder and encoder.
 
@@ -132,10 +157,12 @@ def train_gan(args: argparse.Namespace) -> None:
     be recognised; with what the VAE has learned already they do.
     """
     pixels, _ = read_emoji(args.data)
-    generator, critic = PictureGenerator(), Critic()
+    generator, critic = PictureGenerator(mapping=MAPPING_WIDTH), Critic()
     vae = PictureVae.from_pretrained(args.out / "vae")
     generator.decoder.load_state_dict(vae.decoder.state_dict())
     critic.encoder.load_state_dict(vae.encoder.state_dict())
+    if not args.resume:
+        learn_mapping(generator.mapping, *codes_of(vae, pixels), args.mapping_steps)
     average = MovingAverage(generator, 0.99)
     steppers = [
         torch.optim.Adam(network.parameters(), lr=args.rate, betas=(0.0, 0.99))
@@ -159,7 +186,7 @@ def train_gan(args: argparse.Namespace) -> None:
 
     run = timed_run(args, state, restore, [generator, critic])
     next_batch = endless_batches(len(pixels), args.batch)
-    shown = PictureGenerator()
+    shown = PictureGenerator(mapping=MAPPING_WIDTH)
     sums = torch.zeros(3)
 
     def save() -> None:
@@ -198,14 +225,19 @@ def train_gan(args: argparse.Namespace) -> None:
 
 
 @torch.no_grad()
+def codes_of(network: PictureVae, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of q(z|x) of every picture, each (pictures, latent size)."""
+    parts = [network.encode(as_floats(part)) for part in torch.split(pixels, 64)]
+    return torch.cat([mean for mean, _ in parts]), torch.cat([logvar for _, logvar in parts])
+
+
+@torch.no_grad()
 def make_map(args: argparse.Namespace) -> None:
     """Write the mixture and the map beside the VAE's weights."""
     folder = args.out / "vae"
     network = PictureVae.from_pretrained(folder)
     pixels, shown = read_emoji(args.data)
-    parts = [network.encode(as_floats(part)) for part in torch.split(pixels, 64)]
-    mean = torch.cat([mean for mean, _ in parts])
-    logvar = torch.cat([logvar for _, logvar in parts])
+    mean, logvar = codes_of(network, pixels)
     draws = torch.cat([reparameterise(mean, logvar) for _ in range(DRAWS)])
     fit_mixture(draws, args.components).save(folder)
     groups = {group.name: {"en": group.name_en, "zh": group.name_zh} for group in GROUPS}
@@ -266,6 +298,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, help="pictures a step")
     parser.add_argument("--rate", type=float, help="full learning rate")
     parser.add_argument("--nats", type=float, default=32, help="the KL that the VAE shall have")
+    parser.add_argument(
+        "--mapping-steps", type=int, default=20_000, help="before generator and critic begin"
+    )
+    parser.add_argument("--begin", type=Path, help="a VAE whose weights the VAE begins with")
     parser.add_argument("--components", type=int, default=COMPONENTS, help="of the mixture")
     parser.add_argument("--threads", type=int, default=1, help="more is slower on a busy machine")
     args = parser.parse_args(argv)

@@ -45,17 +45,29 @@ export function openCompare(request, canVote) {
         return shown;
       }),
       element('span', { class: 'gl-line-between', 'aria-hidden': 'true' }), line);
-    for (const button of votes.children) button.setAttribute('aria-pressed', 'false');
+    press(said(...chosen.map((index) => drafts[index].generation)));
     move();
   }
 
-  async function say(answer, button) {
+  /** The last answer to this pair, as it is shown now; null when there is none. */
+  function said(left, right) {
+    const last = (request.votes ?? []).findLast((one) => [one.left, one.right].every((side) => side === left || side === right));
+    if (!last || last.left === left) return last?.answer ?? null;
+    return { left: 'right', right: 'left' }[last.answer] ?? last.answer;
+  }
+
+  function press(answer) {
+    ANSWERS.forEach((one, index) => votes.children[index]?.setAttribute('aria-pressed', String(one === answer)));
+  }
+
+  async function say(answer) {
     const [left, right] = chosen.map((index) => drafts[index].generation);
     status.classList.remove('gl-wrong');
     status.textContent = word('saving');
     try {
       await vote(left, right, answer);
-      for (const other of votes.children) other.setAttribute('aria-pressed', String(other === button));
+      request.votes = [...(request.votes ?? []), { left, right, answer }];
+      press(answer);
       status.textContent = word('saved');
     } catch (problem) {
       if (!(problem instanceof Refusal)) throw problem;
@@ -67,7 +79,7 @@ export function openCompare(request, canVote) {
     type: 'button',
     class: `gl-chip gl-vote-${answer}`,
     'aria-pressed': 'false',
-    onclick: (event) => say(answer, event.currentTarget),
+    onclick: () => say(answer),
   }, word(`vote_${answer}`))) : []);
 
   openDialog('gl-compare', word('compare'),

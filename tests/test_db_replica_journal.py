@@ -13,9 +13,10 @@ from tests.factories import make_generation, make_visitor, rate
 
 
 @pytest.fixture
-def noted(database: Database) -> Database:
+def noted(database):
     assert journal.install(database) is False
-    return database
+    yield database
+    journal.uninstall(database)  # the next test may have the same PostgreSQL database
 
 
 def read(database: Database) -> journal.Changes:

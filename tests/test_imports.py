@@ -30,8 +30,10 @@ SHOW_PAGES = {"ui", "app.py", "benchmarks"}  # what may import gradio
 READ_ENVIRONMENT = {"config.py", "app.py", "web/services.py", "benchmarks/processes.py"}
 READ_SETTINGS = {
     "app.py",
+    "db/backup.py",
     "db/migrate.py",
     "db/migrations/env.py",
+    "db/restore.py",
     "feedback/demo.py",
     "feedback/export.py",
 }

@@ -111,12 +111,15 @@ def last(target: Target) -> Written | None:
     return read(target, found[-1]) if found else None
 
 
-def since_base(target: Target) -> list[Written]:
+def since_base(target: Target, until: int | None = None) -> list[Written]:
     """The marks from the last base to the newest, without a gap; raises Damaged.
 
-    Empty for a target that nobody has written to.
+    until: take that mark for the newest. Empty for a target that nobody has written to.
     """
-    newest = last(target)
+    try:
+        newest = last(target) if until is None else read(target, until)
+    except Missing:
+        raise Damaged(f"{name_of(until or 0)} is missing") from None
     if newest is None:
         return []
     with ThreadPoolExecutor(READERS) as readers:

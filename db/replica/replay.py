@@ -8,6 +8,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -70,15 +71,21 @@ def is_empty(session: Session) -> bool:
 
 
 def replay(
-    database: Database, media: MediaStore, target: Target, *, skip_damaged: bool = False
+    database: Database,
+    media: MediaStore,
+    target: Target,
+    *,
+    until: int | None = None,
+    skip_damaged: bool = False,
 ) -> Report | None:
     """Rebuild the database and the pictures; None for a target that nobody has written to.
 
+    until: the number of the mark to stop at, when it is not the newest.
     skip_damaged: leave out what is damaged, with all that hangs on it, and say so in the report.
     Raises NotEmpty, ReplicaDamaged, NewerReplica, OtherSchema or TargetDown; then nothing is kept.
     """
     report = Report()
-    written = history(target, report, skip_damaged)
+    written = history(target, until, report, skip_damaged)
     if not written:
         return None
     refuse_newer(written)
@@ -103,14 +110,12 @@ def replay(
     return report
 
 
-def history(target: Target, report: Report, skip_damaged: bool) -> list[Written]:
+def history(target: Target, until: int | None, report: Report, skip_damaged: bool) -> list[Written]:
     """The marks to replay; tried again once, for whoever copies there may just make a new base."""
+    with suppress(Damaged):
+        return marks.since_base(target, until)
     try:
-        return marks.since_base(target)
-    except Damaged:
-        pass
-    try:
-        return marks.since_base(target)
+        return marks.since_base(target, until)
     except Damaged as problem:
         if not skip_damaged:
             raise ReplicaDamaged(f"{target.url}: {problem}; {ADVICE}") from problem

@@ -86,6 +86,10 @@ class Shipper:
         if newest is not None and newest.mark.copy_id != mine.copy_id:
             self.claim()  # this database was rebuilt from it
 
+    def go_on_behind(self, newest: Written) -> None:
+        """Follow this mark, whatever the database knows; for db/replica/repair.py."""
+        self.state, self.newest = self._note(state.begin), newest
+
     def detach(self) -> None:
         """Another process copies this database; attach() finds out how far it came."""
         self.state, self.newest = None, None

@@ -66,6 +66,11 @@ class Copied:
         self.database.close()
 
 
+def folder_target(folder: Path) -> FolderTarget:
+    folder.mkdir(exist_ok=True)
+    return FolderTarget(folder)
+
+
 def open_copied(folder: Path, target: Target, url: str = "") -> Copied:
     """As at a start: rebuilt if it is empty, then attached to the target."""
     database, media = new_database(folder, url)

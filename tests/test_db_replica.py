@@ -42,6 +42,7 @@ from tests.replicas import (
     CANARY,
     all_bytes,
     contents,
+    folder_target,
     new_database,
     newest,
     open_copied,
@@ -51,7 +52,7 @@ from tests.replicas import (
 
 @pytest.fixture
 def target(tmp_path) -> FolderTarget:
-    return FolderTarget(tmp_path / "target")
+    return folder_target(tmp_path / "target")
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_everything_goes_to_postgresql_and_back(tmp_path, copied, rebuild, postg
     copied.copy()
     before = contents(copied.database)
 
-    other = FolderTarget(tmp_path / "other")
+    other = folder_target(tmp_path / "other")
     database, media, _report = rebuild(url=postgres_url)
     assert contents(database) == before
 
@@ -718,7 +719,7 @@ def test_a_stray_mark_of_one_that_slept_is_noticed(copied, target, tmp_path):
 def test_a_place_of_another_database_is_refused_with_advice(copied, target, tmp_path):
     copied.fill()
     copied.copy()
-    other = open_copied(tmp_path / "other", FolderTarget(tmp_path / "elsewhere"))
+    other = open_copied(tmp_path / "other", folder_target(tmp_path / "elsewhere"))
     other.fill("bob")
     other.close()
 

@@ -89,7 +89,7 @@ def bucket_target(bucket: Bucket) -> BucketTarget:
 @pytest.fixture(params=["folder", "memory", "s3", "hub", "bucket"])
 def target(request, tmp_path):
     if request.param == "folder":
-        return FolderTarget(tmp_path / "target")
+        return FolderTarget(tmp_path)
     if request.param == "memory":
         return open_target(f"memory://{uuid.uuid4()}/copy")
     if request.param == "s3":
@@ -152,10 +152,14 @@ def test_a_folder_without_hard_links_takes_a_mark_once_too(tmp_path, monkeypatch
 
 
 def test_a_disk_that_is_full_or_away_is_a_target_that_is_down(tmp_path):
-    (tmp_path / "target").write_text("a file where the folder should be")
     target = FolderTarget(tmp_path / "target")
 
-    with pytest.raises(TargetDown, match="Not a directory"):
+    for use in (lambda: target.names("log"), lambda: target.put({"data/a": b"a"})):
+        with pytest.raises(TargetDown, match="is its disk mounted"):
+            use()
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "data").write_text("a file where a folder should be")
+    with pytest.raises(TargetDown, match="File exists|Not a directory"):
         target.put({"data/a": b"a"})
 
 

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from db.ids import uuid7
-from db.replica.targets import Content, Missing, Taken, bytes_of, speaking_to, sync_folder
+from db.replica.targets import (
+    Content,
+    Missing,
+    Taken,
+    TargetDown,
+    bytes_of,
+    speaking_to,
+    sync_folder,
+)
 
 # What file systems without hard links say, mounted buckets among them.
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -14,7 +22,11 @@ PARTIAL = ".partial"
 
 
 class FolderTarget:
-    """Files in a folder, each complete and synced before it has its name."""
+    """Files in a folder, each complete and synced before it has its name.
+
+    The folder itself must be there: where it is missing, a disk may not be mounted, and it would be
+    wrong to take that for a place that nobody has written to.
+    """
 
     least_seconds = 0.0
 
@@ -24,6 +36,7 @@ class FolderTarget:
 
     def names(self, folder: str) -> list[str]:
         with speaking_to(self.url):
+            self._look_for_disk()
             found = (self.folder / folder).rglob("*")
             return sorted(
                 path.relative_to(self.folder).as_posix()
@@ -40,6 +53,7 @@ class FolderTarget:
 
     def put(self, files: Mapping[str, Content]) -> None:
         with speaking_to(self.url):
+            self._look_for_disk()
             for name, content in files.items():
                 fresh = self._write(name, bytes_of(content))
                 fresh.replace(self.folder / name)
@@ -64,6 +78,12 @@ class FolderTarget:
                 (self.folder / name).unlink(missing_ok=True)
             for left in self.folder.rglob(f"*{PARTIAL}"):  # of a process that died
                 left.unlink(missing_ok=True)
+
+    def _look_for_disk(self) -> None:
+        if not self.folder.is_dir():
+            raise TargetDown(
+                f"there is no folder {self.url}: is its disk mounted? Else make the folder"
+            )
 
     def _write(self, name: str, data: bytes) -> Path:
         """The data under a name that nobody looks for, beside its place."""

@@ -69,6 +69,8 @@ class Replicator:
         reason: visitors are served, and what they say is copied later.
         """
         self._attempt(self._attach)
+        if self.state == "copying":
+            self.next_at = 0.0  # there may be something to copy from before
         self.thread.start()
 
     def hurry(self) -> None:

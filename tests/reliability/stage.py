@@ -35,6 +35,7 @@ class Stage:
     folder: Path
     token: str
     handles: list[str]
+    settings: dict[str, Any] = field(default_factory=dict)  # of the server, besides the folder
 
     @property
     def database(self) -> Path:
@@ -81,7 +82,7 @@ def free_port() -> int:
 
 
 def request_line(stage: Stage, port: int, careless: bool) -> str:
-    settings = {"data_dir": str(stage.folder)}
+    settings = {"data_dir": str(stage.folder), **stage.settings}
     return json.dumps({"port": port, "settings": settings, "careless": careless})
 
 

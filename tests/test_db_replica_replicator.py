@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 
 from db.replica import boot, handover, replicator
 from db.replica.boot import CannotRebuild, open_replicator
+from db.replica.replay import ReplicaDamaged
 from db.replica.replicator import Replicator
 from db.replica.safety import safety
 from db.replica.ship import Foreign
@@ -228,7 +229,7 @@ def test_who_asked_and_never_came_is_not_waited_for(tmp_path, target, monkeypatc
     monkeypatch.setattr(replicator, "RECLAIM", 0.1)
     with running(tmp_path / "app", target) as app:
         wait_until(lambda: app.safety.safe_at)
-        target.put({f"{handover.WISH}x.json": b"{}"})
+        target.put({f"{handover.WISH}x.json": b"0"})
 
         wait_until(lambda: app.safety.state == "handed_over")
         wait_until(lambda: app.safety.state == "copying")
@@ -313,3 +314,39 @@ def test_of_two_processes_on_postgresql_one_copies_and_the_other_takes_over(
         second.fill("bob")
         wait_until(lambda: not second.safety.rows)
     assert visitors(tmp_path / "third", target) == {"ann", "bob"}
+
+
+def test_a_rebuild_that_takes_its_time_is_waited_for(tmp_path, target, monkeypatch):
+    monkeypatch.setattr(replicator, "RECLAIM", 0.3)
+    monkeypatch.setattr(handover, "RENEWED", 0.05)
+    with running(tmp_path / "old", target, seconds=0.05) as old:
+        old.fill()
+        wait_until(lambda: old.safety.safe_at)
+        with handover.wish(target):
+            wait_until(lambda: old.safety.state == "handed_over")
+            time.sleep(0.8)  # several times what a forgotten wish is waited for
+            assert old.safety.state == "handed_over"
+        wait_until(lambda: old.safety.state == "copying")
+
+
+def test_a_torn_last_mark_stops_the_start_with_advice(tmp_path, target):
+    with running(tmp_path / "app", target) as app:
+        app.fill()
+    path = target.folder / newest(target).mark.name
+    path.write_bytes(path.read_bytes()[:50])
+
+    with pytest.raises(ReplicaDamaged, match="--repair"):
+        Running(tmp_path / "fresh", target)
+    with running(tmp_path / "app", target) as app:  # whose database is whole
+        assert app.safety.state == "stuck"
+        app.fill("bob")
+
+
+def test_an_app_that_nobody_has_come_to_starts_again_at_once(tmp_path, target, monkeypatch):
+    with running(tmp_path / "app", target, SELDOM) as app:
+        wait_until(lambda: app.safety.safe_at)
+        app.replicator._last_words = lambda: None  # it is killed
+    monkeypatch.setattr(handover, "wish", None)
+
+    with running(tmp_path / "app", target, SELDOM) as app:
+        assert app.replicator.state == "copying"

@@ -15,6 +15,8 @@ from db.replica.folder_target import FolderTarget
 from db.replica.fsspec_target import FsspecTarget, without_password
 from db.replica.hub_target import HubTarget
 from db.replica.targets import Missing, Taken, TargetDown, UnusableTarget, open_target
+from feedback.erase import erase
+from tests.replicas import contents, open_copied, pictures_of
 from tests.small_hub import SmallHub, small_hub
 
 
@@ -258,3 +260,38 @@ def test_a_url_that_names_no_place_is_refused(url):
 def test_a_password_in_a_url_is_not_shown():
     assert without_password("sftp://ann:secret@host/copy") == "sftp://host/copy"
     assert without_password("s3://bucket/copy") == "s3://bucket/copy"
+
+
+def test_a_bucket_that_keeps_old_versions_is_warned_of_once(s3, caplog):
+    files = fsspec.filesystem("s3", skip_instance_cache=True)
+    files.mkdir("versioned")
+    files.make_bucket_versioned("versioned")
+    plain, versioned = open_target(s3), open_target("s3://versioned/copy")
+    for target in (plain, versioned, versioned):
+        target.put({"data/a": b"a"})
+        target.remove(["data/a"])
+
+    [warning] = [record.getMessage() for record in caplog.records if "versions" in record.msg]
+    assert warning.startswith("s3://versioned/copy keeps old versions")
+
+
+@pytest.mark.parametrize("kind", ["s3", "hub", "bucket"])
+def test_a_database_goes_there_and_comes_back(kind, request, hub, tmp_path):
+    if kind == "s3":
+        target = open_target(f"{request.getfixturevalue('s3')}/{uuid.uuid4()}")
+    else:
+        target = hub_target(hub) if kind == "hub" else bucket_target(Bucket())
+    copied = open_copied(tmp_path / "first", target)
+    copied.fill("ann")
+    copied.copy()
+    copied.fill("bob", colour="blue")
+    hashes = copied.write(lambda session: erase(session, "ann"))
+    copied.write(lambda session: copied.media.drop_unused(session, hashes))
+    copied.copy()
+    again = open_copied(tmp_path / "second", target)
+
+    assert contents(again.database) == contents(copied.database)
+    assert pictures_of(again.media) == pictures_of(copied.media)
+    assert len(target.names("log")) == 2 and len(target.names("media")) == 1
+    copied.close()
+    again.close()

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from db.engine import Database
 from db.media import MediaStore
-from db.replica import handover, journal, state
+from db.replica import handover, journal, marks, state
+from db.replica.folder_target import FolderTarget
 from db.replica.keys import key_check
-from db.replica.marks import NewerReplica
-from db.replica.replay import NotEmpty, ReplicaDamaged, Report, is_empty, replay
+from db.replica.marks import NewerReplica, Written
+from db.replica.replay import ADVICE, NotEmpty, ReplicaDamaged, Report, is_empty, replay
 from db.replica.replicator import Replicator
 from db.replica.rows import OtherSchema
+from db.replica.segments import Damaged
 from db.replica.ship import Fenced, Foreign, Shipper
 from db.replica.spool import Spool
 from db.replica.targets import Target, TargetDown, UnusableTarget, open_target
@@ -59,60 +61,83 @@ def open_replicator(
         return None
     target = open_target(url, token)
     check = key_check(secret)
+    warn_of_same_disk(target, spool)
     with database.read() as session:
-        empty = is_empty(session)
-    if empty:
-        rebuild(database, media, target, check)
-    if not journal.install(database):
-        database.write(state.interrupt)
-    looks_every = max(seconds, target.least_seconds)
-    shipper = Shipper(
-        database,
-        media,
-        target,
-        Spool(database, spool),
-        key_check=check,
-        looks_every=looks_every,
-    )
-    replicator = Replicator(shipper, seconds=seconds, events=events)
-    replicator.start()
-    return replicator
-
-
-def rebuild(database: Database, media: MediaStore, target: Target, check: str) -> None:
-    """Replay what is at the target, once whoever writes there has ended."""
-    began = time.monotonic()
+        empty, known = is_empty(session), state.current(session)
+    if not empty:
+        return begin(database, media, target, check, spool, seconds, events)
     try:
-        reach(target)
-        handover.ask_and_wait(target)
-        report = replay(database, media, target)
-    except NotEmpty:
-        return  # another process was faster
+        newest = reach(target)
+        if newest is not None and known is not None and newest.mark.copy_id == known.copy_id:
+            return begin(database, media, target, check, spool, seconds, events)
+        with handover.wish(target):
+            rebuild(database, media, target, check)
+            return begin(database, media, target, check, spool, seconds, events)
+    except Damaged as problem:
+        raise ReplicaDamaged(f"{target.url}: {problem}; {ADVICE}") from problem
     except TargetDown as problem:
         raise CannotRebuild(
             f"the database is empty, and {target.url} cannot be reached to see whether it has to "
             f"be rebuilt from there ({problem}); start again when it can, or leave GENLOOP_REPLICA "
             "empty to begin without it"
         ) from problem
+
+
+def begin(
+    database: Database,
+    media: MediaStore,
+    target: Target,
+    check: str,
+    spool: Path,
+    seconds: float,
+    events: int,
+) -> Replicator:
+    """Note all changes from now on, and copy them."""
+    if not journal.install(database):
+        database.write(state.interrupt)
+    shipper = Shipper(
+        database,
+        media,
+        target,
+        Spool(database, spool),
+        key_check=check,
+        looks_every=max(seconds, target.least_seconds),
+    )
+    replicator = Replicator(shipper, seconds=seconds, events=events)
+    replicator.start()
+    return replicator
+
+
+def warn_of_same_disk(target: Target, spool: Path) -> None:
+    if not isinstance(target, FolderTarget) or not target.folder.is_dir():
+        return
+    if target.folder.stat().st_dev == spool.parent.stat().st_dev:
+        log.warning("%s lies on the disk of the database: both are lost together", target.url)
+
+
+def rebuild(database: Database, media: MediaStore, target: Target, check: str) -> None:
+    began = time.monotonic()
+    try:
+        report = replay(database, media, target)
+    except NotEmpty:
+        return  # another process was faster
     if report is None:
         log.info("%s is empty: nothing to rebuild", target.url)
         return
     say_what_came_back(report, target, check, time.monotonic() - began)
 
 
-def reach(target: Target) -> None:
-    """Wait a little for a target that is away; raises TargetDown."""
+def reach(target: Target) -> Written | None:
+    """The newest mark; waits a little for a target that is away, and then raises TargetDown."""
     pause = PAUSE
-    for left in reversed(range(TRIES)):
+    for _ in range(TRIES - 1):
         try:
-            target.names("log")
-            return
+            return marks.last(target)
         except TargetDown as problem:
-            if not left:
-                raise
             log.warning("%s; trying again in %.0f s", problem, pause)
             time.sleep(pause)
             pause *= 2
+    return marks.last(target)
 
 
 def say_what_came_back(report: Report, target: Target, check: str, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """A copy behind any URL that fsspec knows: S3 and what speaks like it, Google, Azure, SFTP …"""
 
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -8,6 +9,8 @@ from urllib.parse import urlsplit
 import fsspec
 
 from db.replica.targets import Content, Missing, Taken, UnusableTarget, bytes_of, speaking_to
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 16_000_000  # bytes that are held in memory to be sent together
 # Seconds, and tries of a single request; the replicator itself tries again and again.
@@ -28,6 +31,7 @@ class FsspecTarget:
             self.files, self.root = fsspec.core.url_to_fs(url.rstrip("/"), **options)
         except (ImportError, ValueError) as problem:
             raise UnusableTarget(f"{self.url}: {problem}") from problem
+        self.warned = False
         self.asynchronous = bool(getattr(self.files, "async_impl", False))
 
     def names(self, folder: str) -> list[str]:
@@ -83,8 +87,24 @@ class FsspecTarget:
 
     def remove(self, names: Iterable[str]) -> None:
         paths = [f"{self.root}/{name}" for name in names]
+        if paths:
+            self._warn_of_versions()
         for start in range(0, len(paths), 500):
             self._remove(paths[start : start + 500])
+
+    def _warn_of_versions(self) -> None:
+        """Say once that a bucket with versions forgets nothing; of other servers nothing is known."""
+        versioned = getattr(self.files, "is_bucket_versioned", None)
+        if versioned is None or self.warned:
+            return
+        with speaking_to(self.url):
+            self.warned = True
+            if versioned(self.root.partition("/")[0]):
+                log.warning(
+                    "%s keeps old versions of its files, and with them what visitors erase: let a "
+                    "lifecycle rule of the bucket remove versions that are not current",
+                    self.url,
+                )
 
     def _remove(self, paths: list[str]) -> None:
         with speaking_to(self.url):

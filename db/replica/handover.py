@@ -4,21 +4,23 @@ The new one leaves a wish in the log. An app that still runs sees it, takes no m
 what is left, and says with its last mark that it is done. One that was killed answers nothing.
 """
 
-import json
 import logging
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from db.ids import uuid7
 from db.replica import marks
 from db.replica.marks import FOLDER
-from db.replica.targets import Target
-from db.tables import now
+from db.replica.targets import Target, TargetDown
 
 log = logging.getLogger(__name__)
 
 WISH = f"{FOLDER}/wanted-"
 PATIENCE = 3  # times as long as the other one takes to look
 LEAST, MOST = 1.0, 120.0  # seconds
+RENEWED = 15.0  # seconds after which a wish is written again, so that it is not taken for old
 
 
 def wishes(names: list[str]) -> list[str]:
@@ -26,22 +28,44 @@ def wishes(names: list[str]) -> list[str]:
     return [name for name in names if name.startswith(WISH)]
 
 
-def ask_and_wait(target: Target) -> None:
-    """Let an app that still writes there end in order; return when it has, or does not answer."""
+@contextmanager
+def wish(target: Target) -> Iterator[None]:
+    """Ask whoever writes there to end, and wait until that is so, or nobody answers.
+
+    The wish stands, and is renewed, until the block ends: a rebuild may take its time.
+    """
     newest = marks.last(target)
     if newest is None or newest.mark.released:
+        yield
         return
-    patience = min(max(PATIENCE * newest.mark.looks_every, LEAST), MOST)
-    log.info("an app may still write to %s: giving it %.0f s to end", target.url, patience)
-    wish = f"{WISH}{uuid7()}.json"
-    target.put({wish: json.dumps({"at": now().isoformat()}).encode()})
-    ends = time.monotonic() + patience
+    name, done = f"{WISH}{uuid7()}.json", threading.Event()
+    target.put({name: b"0"})
+    renewal = threading.Thread(target=renew, args=[target, name, done], daemon=True)
+    renewal.start()
     try:
-        while time.monotonic() < ends:
-            newest = marks.last(target)
-            if newest is not None and newest.mark.released:
-                return
-            time.sleep(min(1.0, patience / 20))
-        log.info("no answer: it is taken for dead")
+        wait(target, min(max(PATIENCE * newest.mark.looks_every, LEAST), MOST))
+        yield
     finally:
-        target.remove([wish])
+        done.set()
+        renewal.join()
+        with suppress(TargetDown):
+            target.remove([name])
+
+
+def renew(target: Target, name: str, done: threading.Event) -> None:
+    count = 0
+    while not done.wait(RENEWED):
+        count += 1
+        with suppress(TargetDown):
+            target.put({name: str(count).encode()})
+
+
+def wait(target: Target, patience: float) -> None:
+    log.info("an app may still write to %s: giving it %.0f s to end", target.url, patience)
+    ends = time.monotonic() + patience
+    while time.monotonic() < ends:
+        newest = marks.last(target)
+        if newest is not None and newest.mark.released:
+            return
+        time.sleep(min(1.0, patience / 20))
+    log.info("no answer: it is taken for dead")

@@ -16,6 +16,7 @@ from db.replica.marks import NewerReplica
 from db.replica.segments import Damaged
 from db.replica.ship import Fenced, Foreign, Shipper
 from db.replica.state import Superseded
+from db.replica.targets import UnusableTarget
 from db.writer import Busy, Writer
 
 log = logging.getLogger(__name__)
@@ -23,12 +24,12 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE = 300.0  # seconds between two attempts while the target is away
 LOOK = 1.0  # seconds between two looks at how much is waiting
 LAST_WORDS = 6.0  # seconds that the end of the app waits for the last copy
-RECLAIM = 60.0  # seconds after which nobody has come to whom everything was handed over
+RECLAIM = 60.0  # seconds after which a wish that is not renewed is nobody's any more
 
 # What may be better at the next attempt: the target (TargetDown), the disk, the database.
 PASSING = (OSError, OperationalError, PoolTimeout, Busy)
 # What only a person can mend; nothing more is copied.
-FINAL = (Foreign, Fenced, Damaged, NewerReplica)
+FINAL = (Foreign, Fenced, Damaged, NewerReplica, UnusableTarget)
 
 State = Literal[
     "starting",  # nothing was tried yet
@@ -57,7 +58,7 @@ class Replicator:
         self.problem = ""  # in words, while the state is failing, stuck, fenced or stopped
         self.failures = 0
         self.last_at = self.next_at = 0.0  # of time.monotonic(): an attempt, and the next one
-        self.handed_over_at = 0.0
+        self.handed_over_at, self.renewed = 0.0, list[bytes]()
         self.ending = False
         self.wake = threading.Event()
         self.thread = threading.Thread(target=self._run, name="replicator", daemon=True)
@@ -65,8 +66,8 @@ class Replicator:
     def start(self) -> None:
         """Find the place to go on from, then copy in a thread.
 
-        Raises Foreign or Fenced, for then somebody has to decide. A target that is away is no such
-        reason: visitors are served, and what they say is copied later.
+        Raises Foreign, Fenced or UnusableTarget, for then somebody has to decide. A target that is
+        away is no such reason: visitors are served, and what they say is copied later.
         """
         self._attempt(self._attach)
         if self.state == "copying":
@@ -125,7 +126,9 @@ class Replicator:
                 self.database.writer.pause()
             self._say("fenced" if isinstance(problem, Fenced) else "stuck", str(problem))
             log.error("nothing is copied any more: %s", problem)
-            if not self.thread.is_alive() and isinstance(problem, (Foreign, Fenced)):
+            if not self.thread.is_alive() and isinstance(
+                problem, (Foreign, Fenced, UnusableTarget)
+            ):
                 raise
         except Superseded as problem:
             self.election.lose()
@@ -156,6 +159,8 @@ class Replicator:
             self._say("standby")
         elif self.shipper.state is None:
             self.shipper.attach()
+            # It is ours now: whoever asked for it was us, or came too late.
+            self.target.remove(handover.wishes(self.shipper.watch()))
             self._say("copying")
 
     def _step(self) -> None:
@@ -195,11 +200,14 @@ class Replicator:
         self._say("handed_over")
 
     def _wait_for_successor(self) -> None:
-        names = self.shipper.watch()  # raises Fenced once there is one
+        wishes = handover.wishes(self.shipper.watch())  # raises Fenced once there is one
+        renewed = [self.target.read(name) for name in wishes]
+        if renewed != self.renewed:  # it is still at its work
+            self.renewed, self.handed_over_at = renewed, time.monotonic()
         if time.monotonic() - self.handed_over_at < RECLAIM:
             return
         log.warning("nobody has come: going on")
-        self.target.remove(handover.wishes(names))
+        self.target.remove(wishes)
         self.shipper.claim()
         if self.database.writer is not None:
             self.database.writer.resume()

@@ -48,7 +48,10 @@ def table_of(entry: Mapping[str, Any]) -> Table:
     try:
         return BY_NAME[entry["table"]]
     except KeyError:
-        raise OtherSchema(f"there is no table {entry['table']}") from None
+        raise OtherSchema(
+            f"there is no table {entry['table']} in this version of GenLoop: rebuild the copy with "
+            "the version that wrote it, then install this one"
+        ) from None
 
 
 def parameters(table: Table, row: Mapping[str, Any]) -> Row:
@@ -76,7 +79,10 @@ def default(table: Table, column: Column[Any]) -> Any:
         return column.default.arg
     if column.nullable:
         return None
-    raise OtherSchema(f"column {column.name} of {table.name} has no default for older rows")
+    raise OtherSchema(
+        f"the copy is older, and column {column.name} of {table.name} has no default for its rows: "
+        "rebuild it with the version of GenLoop that wrote it, then install this one"
+    )
 
 
 def key_of(table: Table, row: Mapping[str, Any]) -> Key:

@@ -29,7 +29,7 @@ from tests.reliability.stage import (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kennel():
     kennel = Kennel()
     yield kennel

@@ -354,11 +354,13 @@ def test_a_crash_between_the_new_base_and_the_cleaning_is_made_up_for(copied, ta
     copied.shipper.ship_changes()
     copied.shipper.ship_everything()
     assert CANARY.encode() in all_bytes(target)
+    assert copied.shipper.state.erases is True
     copied.close()
 
     again = open_copied(tmp_path / "first", target)
     again.copy()
     assert CANARY.encode() not in all_bytes(target)
+    assert again.shipper.state.erases is False
     again.close()
 
 
@@ -684,6 +686,23 @@ def test_of_two_that_start_at_once_one_goes_on(copied, target, tmp_path):
     winner.copy()
     assert newest(target).mark.copy_id == winner.shipper.state.copy_id
     winner.close()
+
+
+def test_who_takes_over_has_not_done_so_before_its_mark_is_there(copied, target, tmp_path):
+    copied.fill()
+    copied.copy()
+    commit, target.commit = target.commit, away
+    with pytest.raises(TargetDown):
+        open_copied(tmp_path / "second", target)
+    target.commit = commit
+    second = open_copied(tmp_path / "second", target)
+
+    assert newest(target).mark.copy_id == second.shipper.state.copy_id
+    second.close()
+
+
+def away(*_):
+    raise TargetDown("away")
 
 
 def test_two_that_start_at_an_empty_place_do_not_mix(copied, target, tmp_path):

@@ -93,7 +93,7 @@ class FsspecTarget:
             self._remove(paths[start : start + 500])
 
     def _warn_of_versions(self) -> None:
-        """Say once that a bucket with versions forgets nothing; of other servers nothing is known."""
+        """Say once that a bucket with versions forgets nothing; other servers tell nothing."""
         versioned = getattr(self.files, "is_bucket_versioned", None)
         if versioned is None or self.warned:
             return

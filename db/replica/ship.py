@@ -70,6 +70,13 @@ class Shipper:
 
         Raises Foreign, Fenced, Damaged, NewerReplica or TargetDown.
         """
+        try:
+            self._find_place()
+        except BaseException:
+            self.detach()  # the next attempt begins anew
+            raise
+
+    def _find_place(self) -> None:
         found = marks.numbers(self.target.names(marks.FOLDER))
         newest = marks.read(self.target, found[-1]) if found else None
         mine = self._note(state.begin)
@@ -81,8 +88,11 @@ class Shipper:
             raise Foreign(foreign(self.target, newest, mine))
         if self.state is None:
             self.state, self.newest = mine, newest
-        self.unclean = newest is not None and found[0] < newest.mark.base_seq
         self.spool.empty()
+        if newest is not None:
+            self.unclean = found[0] < newest.mark.base_seq
+            if not self.unclean:
+                self._note(partial(state.cleaned, erases=newest.mark.erases))
         if newest is not None and newest.mark.copy_id != mine.copy_id:
             self.claim()  # this database was rebuilt from it
 
@@ -166,6 +176,7 @@ class Shipper:
         self.target.remove(pictures.names(pictures.at_target(self.target) - used))
         old = [seq for seq in marks.numbers(self.watch()) if seq < base.seq]
         self.target.remove(map(marks.name_of, old))  # last: as long as one is left, there is work
+        self.state = self._note(partial(state.cleaned, erases=self.newest.mark.erases))
         self.unclean = False
 
     def _seq(self) -> int:

@@ -54,8 +54,17 @@ def settle(session: Session, run_id: str, written: Written, *, just_now: bool) -
     state = ours(session, run_id)
     state.seq, state.mark_sha256, state.pending_sha256 = written.mark.seq, written.sha256, None
     state.whole = state.whole or (written.mark.base and just_now)
-    state.erases = written.mark.erases
+    # A new base is without them, but what is older than it has to be removed first.
+    state.erases = written.mark.erases or (written.mark.base and state.erases)
     state.safe_at = datetime.fromisoformat(written.mark.at)
+    session.flush()
+    return state
+
+
+def cleaned(session: Session, run_id: str, erases: bool) -> Replica:
+    """Nothing from before the last base is at the target any more."""
+    state = ours(session, run_id)
+    state.erases = erases
     session.flush()
     return state
 

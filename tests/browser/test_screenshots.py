@@ -1,8 +1,11 @@
 """Every page in both languages, light and dark, wide and narrow; the docs' pictures come from here.
 
-`pytest tests/browser/test_screenshots.py --update-screenshots` takes them anew.
+`pytest tests/browser/test_screenshots.py --update-screenshots` takes them anew, and looks at every
+combination; without it, each language meets each width and each of light and dark.
 """
 
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -25,17 +28,45 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 PICTURES = Path(__file__).parents[2] / "docs" / "screenshots"
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a visitor sees the pages."""
+
+    language: str
+    dark: bool
+    width: int
+
+    @property
+    def name(self):
+        phone = "-phone" if self.width < 500 else ""
+        return f"{self.language}-{'dark' if self.dark else 'light'}{phone}"
+
+
+LOOKS = [Look(*one) for one in product(("en", "zh"), (False, True), (1280, 390))]
+# Every two of the three meet in one of these.
+PAIRWISE = [
+    Look("en", False, 1280),
+    Look("en", True, 390),
+    Look("zh", False, 390),
+    Look("zh", True, 1280),
+]
+
+
+def pytest_generate_tests(metafunc):
+    if "look" in metafunc.fixturenames:
+        everything = metafunc.config.getoption("--update-screenshots")
+        looks = LOOKS if everything else PAIRWISE
+        metafunc.parametrize("look", looks, ids=[look.name for look in looks])
+
+
 @pytest.fixture
 def folder(request, tmp_path):
     return PICTURES if request.config.getoption("--update-screenshots") else tmp_path
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_public_pages(app, open_page, folder, language, dark, width):
-    page = open_page(LOCALES[language], width=width, dark=dark)
-    name = f"{language}-{'dark' if dark else 'light'}" + ("-phone" if width < 500 else "")
+def test_the_public_pages(open_page, folder, look):
+    language, width, name = look.language, look.width, look.name
+    page = open_page(LOCALES[language], width=width, dark=look.dark)
 
     page.locator(".gl-consent[open]").wait_for()
     expect(page.locator("#poem-title")).to_be_visible()
@@ -57,12 +88,9 @@ def test_the_public_pages(app, open_page, folder, language, dark, width):
     assert no_wider_than(page, width)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_image_tab(open_page, folder, language, dark, width):
-    page = open_page(LOCALES[language], width=width, dark=dark)
-    name = f"{language}-{'dark' if dark else 'light'}" + ("-phone" if width < 500 else "")
+def test_the_image_tab(open_page, folder, look):
+    language, width, name = look.language, look.width, look.name
+    page = open_page(LOCALES[language], width=width, dark=look.dark)
     consent(page)
     open_images(page, language)
     draw(page, "red apple", pictures=2, steps=20)
@@ -85,6 +113,36 @@ def test_the_image_tab(open_page, folder, language, dark, width):
     page.locator(".gl-offer-compare").click()
     expect(page.locator(".gl-stack gl-picture.gl-loaded")).to_have_count(2)
     page.screenshot(path=folder / f"image-compare-{name}.png")
+    assert no_wider_than(page, width)
+
+
+def test_the_vae_tab(open_page, folder, look):
+    language, width, name = look.language, look.width, look.name
+    page = open_page(LOCALES[language], width=width, dark=look.dark)
+    consent(page)
+    open_tab(page, word(language, "tab_vae"))
+    page.locator("#vae-draw:enabled").click()
+    cards = page.locator("#vae-stage .gl-card-vae")
+    expect(cards).to_have_count(8)
+    cards.nth(2).locator(".gl-good").click()
+    saved(cards.nth(2), language)
+    page.mouse.move(0, 0)
+    page.evaluate("window.scrollTo(0, 0)")
+    page.screenshot(path=folder / f"vae-sample-{name}.png", full_page=width < 500)
+    assert no_wider_than(page, width)
+
+    page.locator("#vae-tab-explore").click()
+    plot = page.locator(".gl-map")
+    plot.wait_for()
+    box = plot.bounding_box()
+    plot.click(position={"x": box["width"] / 2, "y": box["height"] / 4})
+    expect(page.locator("#vae-here .gl-card-vae img")).to_be_visible()
+    for end in ("a", "b"):
+        page.locator(f"#vae-end-{end} .gl-take-random").click()
+        page.locator(f"#vae-end-{end} img").wait_for()
+    page.locator("#vae-walk:enabled").click()
+    expect(page.locator("#vae-way .gl-way-strip img")).to_have_count(9)
+    page.screenshot(path=folder / f"vae-explore-{name}.png", full_page=True)
     assert no_wider_than(page, width)
 
 

@@ -41,12 +41,14 @@ export class Sample {
       element('div', { class: 'gl-field' }, element('label', { class: 'gl-field-label', for: 'vae-seed' }, word('seed')),
         element('div', { class: 'gl-seed-row' }, this.seed,
           element('label', { class: 'gl-check' }, this.lock, word('lock_seed')))),
-      element('div', { class: 'gl-row' }, this.go, button('secondary', word('vae_pairs'), () => this.pairs.begin(), 'vae-pairs')),
+      element('div', { class: 'gl-row' }, this.go, this.stop, button('secondary', word('vae_pairs'), () => this.pairs.begin(), 'vae-pairs')),
       this.status,
       this.tastePanel());
     this.root = element('section', {}, this.cannot,
       element('div', { class: 'gl-vae-columns' }, this.desk, element('div', { class: 'gl-vae-main' }, this.stage)));
     this.clear();
+    this.stop.hidden = true;
+    this.chosen(null, false); // no model is known yet: nothing can be asked of it
   }
 
   tastePanel() {
@@ -71,8 +73,11 @@ export class Sample {
     for (const one of [this.go, this.mine, this.all, this.root.querySelector('#vae-pairs')]) one.disabled = !can || !model?.kind;
     this.source.children[1].disabled = !model?.mixture;
     if (!model?.mixture && this.source.value === 'mixture') this.source.choose('prior');
+    if (model?.kind && this.known !== model.name) {
+      this.known = model.name; // what it can do is known once it is loaded
+      if (model.mixture) this.source.choose('mixture');
+    }
     if (changed) {
-      if (model?.mixture) this.source.choose('mixture');
       this.clear();
       this.status.say('');
       this.tasteStatus.say('');
@@ -102,14 +107,19 @@ export class Sample {
   /** Draw samples; with a taste, before and after it. */
   async draw(taste = null) {
     const told = taste ? this.tasteStatus : this.status;
-    this.go.disabled = true;
+    this.busy(true);
     told.say('…');
     const state = await ask('vae', { action: 'sample', ...this.wish(this.count.value), taste }, (now) => told.follow(now));
-    this.go.disabled = false;
+    this.busy(false);
     if (state.phase === 'error') return;
     this.seed.value = state.request.options.seed;
     if (taste) this.showTaste(state); else this.show(state.request);
     this.reveal();
+  }
+
+  busy(now) {
+    this.go.disabled = now;
+    this.stop.hidden = !now;
   }
 
   /** On a phone the samples come below all fields: go there. */

@@ -12,6 +12,7 @@ export class Side {
     this.status = statusLine();
     this.columns = element('div', { class: 'gl-before-after' });
     this.go = button('primary', word('vae_side_draw'), () => this.draw(), 'vae-side-draw');
+    this.go.disabled = true; // until both models are known
     this.root = element('section', { class: 'gl-side' }, element('p', { class: 'gl-lead' }, word('vae_side_info')),
       element('div', { class: 'gl-row' }, this.go), this.status, this.columns);
     this.models = [];

@@ -5,11 +5,14 @@ import { word } from './config.js';
 const channels = {};
 const heard = {}; // by name: who listens
 const waiting = {}; // by task: the card that waits for a comparison
+const early = {}; // by task: what was asked before its wire was there
 
 /** Called by a channel (ui/channel.py) once it is on the page. */
 export function wire(name, channel) {
   channels[name] = channel;
   if (heard[name]) channel.listen(heard[name]);
+  for (const data of early[name] ?? []) channel.act(data);
+  delete early[name];
 }
 
 export function listen(name, hear) {
@@ -18,7 +21,10 @@ export function listen(name, hear) {
 }
 
 /** Ask the tab of a task to do something: an example, retry, continue, reproduce. */
-export function act(task, data) { channels[task]?.act(data); }
+export function act(task, data) {
+  if (channels[task]) channels[task].act(data);
+  else (early[task] ??= []).push(data);
+}
 
 /** Send a file through Gradio's own route; the answer is where the server put it. */
 export function upload(name, file) { return channels[name].upload(file); }

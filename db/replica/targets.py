@@ -1,6 +1,5 @@
 """Where a copy is kept: what GenLoop asks of such a place, and which place a URL names."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +104,13 @@ def open_hub(place: str, token: str) -> Target:
     return BucketTarget(repo, folder, token)
 
 
+def refuse_public(url: str, private: object) -> None:
+    if not private:
+        raise UnusableTarget(
+            f"{url} is public, and what visitors said must not be: make it private"
+        )
+
+
 def bytes_of(content: Content) -> bytes:
     return content.read_bytes() if isinstance(content, Path) else content
 
@@ -123,14 +129,3 @@ def speaking_to(url: str) -> Iterator[None]:
     except BaseException as problem:
         said = str(problem).strip() or type(problem).__name__
         raise TargetDown(f"{url}: {said}") from problem
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder safe, where the file system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from db.replica.targets import Content, Missing, Taken, UnusableTarget, speaking_to
+from db.replica.targets import Content, Missing, Taken, refuse_public, speaking_to
 
 REMOVED_AT_ONCE = 500
 
@@ -80,8 +80,5 @@ class BucketTarget:
         if self.ready:
             return
         self.api.create_bucket(self.bucket, private=True, exist_ok=True)
-        if not self.api.bucket_info(self.bucket).private:
-            raise UnusableTarget(
-                f"{self.url} is public, and what visitors said must not be: make it private"
-            )
+        refuse_public(self.url, self.api.bucket_info(self.bucket).private)
         self.ready = True

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from db.ids import uuid7
+from db.media import sync
 from db.replica.targets import (
     Content,
     Missing,
@@ -13,7 +14,6 @@ from db.replica.targets import (
     TargetDown,
     bytes_of,
     speaking_to,
-    sync_folder,
 )
 
 # What file systems without hard links say, mounted buckets among them.
@@ -57,7 +57,7 @@ class FolderTarget:
             for name, content in files.items():
                 fresh = self._write(name, bytes_of(content))
                 fresh.replace(self.folder / name)
-                sync_folder(fresh.parent)
+                sync(fresh.parent)
 
     def commit(self, files: Mapping[str, Content], mark: str, content: bytes) -> None:
         self.put(files)
@@ -70,7 +70,7 @@ class FolderTarget:
                     raise Taken(mark) from None
             finally:
                 fresh.unlink(missing_ok=True)
-            sync_folder(place.parent)
+            sync(place.parent)
 
     def remove(self, names: Iterable[str]) -> None:
         with speaking_to(self.url):
@@ -90,7 +90,7 @@ class FolderTarget:
         place = self.folder / name
         if not place.parent.is_dir():
             place.parent.mkdir(parents=True, exist_ok=True)
-            sync_folder(place.parent.parent)
+            sync(place.parent.parent)
         fresh = place.with_name(f".{uuid7()}{PARTIAL}")
         try:
             with fresh.open("xb") as file:

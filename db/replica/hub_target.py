@@ -13,7 +13,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from db.replica.targets import Content, Missing, Taken, TargetDown, UnusableTarget, speaking_to
+from db.replica.targets import Content, Missing, Taken, TargetDown, refuse_public, speaking_to
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +130,5 @@ class HubTarget:
         if self.ready:
             return
         self.api.create_repo(self.repo, repo_type=KIND, private=True, exist_ok=True)
-        if not self.api.repo_info(self.repo, repo_type=KIND).private:
-            raise UnusableTarget(
-                f"{self.url} is public, and what visitors said must not be: make it private"
-            )
+        refuse_public(self.url, self.api.repo_info(self.repo, repo_type=KIND).private)
         self.ready = True

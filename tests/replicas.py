@@ -1,6 +1,8 @@
 """Databases with a copy elsewhere: copied step by step, without a thread, as a test says."""
 
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -140,3 +142,11 @@ def all_bytes(target: FolderTarget) -> bytes:
 
 def newest(target: Target) -> Written:
     return since_base(target)[-1]
+
+
+def wait_until(true: Callable[[], Any], seconds: float = 30) -> None:
+    """Until it is so; how long that takes proves nothing."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it has not come about"
+        time.sleep(0.01)

@@ -51,24 +51,24 @@ from tests.replicas import (
 
 
 @pytest.fixture
-def target(tmp_path) -> FolderTarget:
-    return folder_target(tmp_path / "target")
+def target(quick_path) -> FolderTarget:
+    return folder_target(quick_path / "target")
 
 
 @pytest.fixture
-def copied(tmp_path, target):
-    copied = open_copied(tmp_path / "first", target)
+def copied(quick_path, target):
+    copied = open_copied(quick_path / "first", target)
     yield copied
     copied.close()
 
 
 @pytest.fixture
-def rebuild(tmp_path, target):
+def rebuild(quick_path, target):
     """Rebuild an empty database from the target; `rebuild()` gives it with its pictures."""
     opened = []
 
     def rebuild(**given):
-        database, media = new_database(tmp_path / f"rebuilt {len(opened)}", given.pop("url", ""))
+        database, media = new_database(quick_path / f"rebuilt {len(opened)}", given.pop("url", ""))
         opened.append(database)
         report = replay(database, media, given.pop("target", target), **given)
         return database, media, report
@@ -124,7 +124,7 @@ def test_everything_comes_back_as_it_was(copied, rebuild):
 
 
 @pytest.mark.postgres
-def test_everything_goes_to_postgresql_and_back(tmp_path, copied, rebuild, postgres_url):
+def test_everything_goes_to_postgresql_and_back(quick_path, copied, rebuild, postgres_url):
     """From SQLite to PostgreSQL by one target, and from there to SQLite by another."""
     copied.write(everything)
     copied.write(lambda session: session.execute(delete(Generation).where(is_nan)).close())
@@ -132,12 +132,12 @@ def test_everything_goes_to_postgresql_and_back(tmp_path, copied, rebuild, postg
     copied.copy()
     before = contents(copied.database)
 
-    other = folder_target(tmp_path / "other")
+    other = folder_target(quick_path / "other")
     database, media, _report = rebuild(url=postgres_url)
     assert contents(database) == before
 
     journal.install(database)
-    second = open_copied(tmp_path / "second", other, postgres_url)
+    second = open_copied(quick_path / "second", other, postgres_url)
     second.copy()
     second.fill("bob", colour="blue")
     second.write(lambda session: erase(session, "ann"))
@@ -190,10 +190,10 @@ def test_a_replay_that_dies_on_the_way_leaves_an_empty_database(copied, rebuild,
     database.close()
 
 
-def test_models_that_an_empty_app_has_noted_are_no_obstacle(copied, rebuild, target, tmp_path):
+def test_models_that_an_empty_app_has_noted_are_no_obstacle(copied, rebuild, target, quick_path):
     copied.fill()
     copied.copy()
-    database, media = new_database(tmp_path / "noted")
+    database, media = new_database(quick_path / "noted")
     values = {"task": "text", "name": "x", "source": "x", "weights_sha256": "f" * 64}
     database.write(lambda session: session.execute(insert(ModelVersion), values).close())
 
@@ -205,7 +205,7 @@ def test_models_that_an_empty_app_has_noted_are_no_obstacle(copied, rebuild, tar
 def test_random_writes_come_back_whatever_the_turns(copied, rebuild):
     """Ratings, retries, erasures and copies in any order."""
     chance = random.Random(5)
-    for turn in range(60):
+    for turn in range(40):
         name = chance.choice("abcd")
         what = chance.random()
         if what < 0.6:
@@ -233,10 +233,10 @@ def test_a_copy_made_while_visitors_write_is_of_one_moment(copied, rebuild):
             number += 1
             copied.fill(f"visitor {number}", f"poem {number}")
 
-    threads = [threading.Thread(target=write) for _ in range(3)]
+    threads = [threading.Thread(target=write) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for _ in range(8):
+    for _ in range(6):
         copied.copy()
     stop.set()
     for thread in threads:
@@ -331,7 +331,7 @@ def test_no_byte_of_what_was_erased_is_left_at_the_target(copied, target, rebuil
     assert pictures_of(media) == pictures_of(copied.media)
 
 
-def test_an_erasure_is_carried_out_after_a_crash_as_well(copied, target, tmp_path):
+def test_an_erasure_is_carried_out_after_a_crash_as_well(copied, target, quick_path):
     """The tombstones are copied, then the process dies: the next one makes the new base."""
     copied.fill("ann", CANARY)
     copied.copy()
@@ -341,13 +341,13 @@ def test_an_erasure_is_carried_out_after_a_crash_as_well(copied, target, tmp_pat
     assert newest(target).mark.erases is True
     copied.close()
 
-    again = open_copied(tmp_path / "first", target)
+    again = open_copied(quick_path / "first", target)
     again.copy()
     assert CANARY.encode() not in all_bytes(target)
     again.close()
 
 
-def test_a_crash_between_the_new_base_and_the_cleaning_is_made_up_for(copied, target, tmp_path):
+def test_a_crash_between_the_new_base_and_the_cleaning_is_made_up_for(copied, target, quick_path):
     copied.fill("ann", CANARY)
     copied.copy()
     copied.write(lambda session: erase(session, "ann"))
@@ -357,7 +357,7 @@ def test_a_crash_between_the_new_base_and_the_cleaning_is_made_up_for(copied, ta
     assert copied.shipper.state.erases is True
     copied.close()
 
-    again = open_copied(tmp_path / "first", target)
+    again = open_copied(quick_path / "first", target)
     again.copy()
     assert CANARY.encode() not in all_bytes(target)
     assert again.shipper.state.erases is False
@@ -460,7 +460,7 @@ def test_a_mark_whose_answer_was_lost_is_not_written_twice(copied, rebuild, targ
     assert contents(database) == contents(copied.database)
 
 
-def test_a_process_that_died_before_it_knew_goes_on(copied, rebuild, target, tmp_path):
+def test_a_process_that_died_before_it_knew_goes_on(copied, rebuild, target, quick_path):
     """The mark is at the target, and the database does not know it yet."""
     copied.fill()
     copied.copy()
@@ -477,7 +477,7 @@ def test_a_process_that_died_before_it_knew_goes_on(copied, rebuild, target, tmp
     target.commit = commit
     copied.close()
 
-    again = open_copied(tmp_path / "first", target)
+    again = open_copied(quick_path / "first", target)
     again.fill("eve")
     again.copy()
     database, *_ = rebuild()
@@ -633,10 +633,10 @@ def test_a_column_that_is_new_gets_its_default_and_one_that_is_gone_is_left_out(
 # One writer
 
 
-def test_who_comes_later_goes_on_and_who_was_there_stops(copied, target, tmp_path):
+def test_who_comes_later_goes_on_and_who_was_there_stops(copied, target, quick_path):
     copied.fill()
     copied.copy()
-    second = open_copied(tmp_path / "second", target)
+    second = open_copied(quick_path / "second", target)
     copied.fill("lost")
 
     with pytest.raises(Fenced, match="another copy of the app"):
@@ -646,14 +646,14 @@ def test_who_comes_later_goes_on_and_who_was_there_stops(copied, target, tmp_pat
     second.copy()
     with pytest.raises(Fenced):
         copied.copy()
-    third = open_copied(tmp_path / "third", target)
+    third = open_copied(quick_path / "third", target)
     with third.database.read() as session:
         assert set(session.scalars(select(Visitor.key_hash))) == {"ann", "eve"}
     second.close()
     third.close()
 
 
-def test_of_two_that_start_at_once_one_goes_on(copied, target, tmp_path):
+def test_of_two_that_start_at_once_one_goes_on(copied, target, quick_path):
     copied.fill()
     copied.copy()
     there = threading.Barrier(2)
@@ -668,7 +668,7 @@ def test_of_two_that_start_at_once_one_goes_on(copied, target, tmp_path):
 
     def start(name):
         try:
-            outcomes.append(open_copied(tmp_path / name, target))
+            outcomes.append(open_copied(quick_path / name, target))
         except Fenced as problem:
             outcomes.append(problem)
 
@@ -688,14 +688,14 @@ def test_of_two_that_start_at_once_one_goes_on(copied, target, tmp_path):
     winner.close()
 
 
-def test_who_takes_over_has_not_done_so_before_its_mark_is_there(copied, target, tmp_path):
+def test_who_takes_over_has_not_done_so_before_its_mark_is_there(copied, target, quick_path):
     copied.fill()
     copied.copy()
     commit, target.commit = target.commit, away
     with pytest.raises(TargetDown):
-        open_copied(tmp_path / "second", target)
+        open_copied(quick_path / "second", target)
     target.commit = commit
-    second = open_copied(tmp_path / "second", target)
+    second = open_copied(quick_path / "second", target)
 
     assert newest(target).mark.copy_id == second.shipper.state.copy_id
     second.close()
@@ -705,8 +705,8 @@ def away(*_):
     raise TargetDown("away")
 
 
-def test_two_that_start_at_an_empty_place_do_not_mix(copied, target, tmp_path):
-    second = open_copied(tmp_path / "second", target)
+def test_two_that_start_at_an_empty_place_do_not_mix(copied, target, quick_path):
+    second = open_copied(quick_path / "second", target)
     copied.fill()
     second.fill("bob")
     copied.copy()
@@ -716,11 +716,11 @@ def test_two_that_start_at_an_empty_place_do_not_mix(copied, target, tmp_path):
     second.close()
 
 
-def test_a_stray_mark_of_one_that_slept_is_noticed(copied, target, tmp_path):
+def test_a_stray_mark_of_one_that_slept_is_noticed(copied, target, quick_path):
     """It slept while another took over, and that one has removed the marks from before its base."""
     copied.fill()
     copied.copy()
-    second = open_copied(tmp_path / "second", target)
+    second = open_copied(quick_path / "second", target)
     for name in ("bob", "eve"):
         second.fill(name)
         second.shipper.ship_everything()
@@ -729,40 +729,40 @@ def test_a_stray_mark_of_one_that_slept_is_noticed(copied, target, tmp_path):
 
     with pytest.raises(Fenced):
         copied.copy()
-    third = open_copied(tmp_path / "third", target)
+    third = open_copied(quick_path / "third", target)
     assert contents(third.database) == contents(second.database)
     second.close()
     third.close()
 
 
-def test_a_place_of_another_database_is_refused_with_advice(copied, target, tmp_path):
+def test_a_place_of_another_database_is_refused_with_advice(copied, target, quick_path):
     copied.fill()
     copied.copy()
-    other = open_copied(tmp_path / "other", folder_target(tmp_path / "elsewhere"))
+    other = open_copied(quick_path / "other", folder_target(quick_path / "elsewhere"))
     other.fill("bob")
     other.close()
 
     with pytest.raises(Foreign, match="name an empty place in GENLOOP_REPLICA"):
-        open_copied(tmp_path / "other", target)
+        open_copied(quick_path / "other", target)
 
 
-def test_an_older_copy_of_the_database_is_refused_with_advice(copied, target, tmp_path):
+def test_an_older_copy_of_the_database_is_refused_with_advice(copied, target, quick_path):
     """As from a backup: another has gone on at the target meanwhile."""
     copied.fill()
     copied.copy()
     copied.close()
-    open_copied(tmp_path / "second", target).close()
+    open_copied(quick_path / "second", target).close()
 
     with pytest.raises(Foreign, match="move this database aside"):
-        open_copied(tmp_path / "first", target)
+        open_copied(quick_path / "first", target)
 
 
-def test_a_place_that_was_emptied_is_filled_again(copied, target, rebuild, tmp_path):
+def test_a_place_that_was_emptied_is_filled_again(copied, target, rebuild, quick_path):
     copied.fill()
     copied.copy()
     target.remove(target.names(""))
     copied.close()
-    again = open_copied(tmp_path / "first", target)
+    again = open_copied(quick_path / "first", target)
     again.copy()
 
     database, *_ = rebuild()
@@ -770,14 +770,16 @@ def test_a_place_that_was_emptied_is_filled_again(copied, target, rebuild, tmp_p
     again.close()
 
 
-def test_changes_that_were_not_noted_are_copied_with_a_new_base(copied, target, rebuild, tmp_path):
+def test_changes_that_were_not_noted_are_copied_with_a_new_base(
+    copied, target, rebuild, quick_path
+):
     """For a while the app ran without GENLOOP_REPLICA."""
     copied.fill()
     copied.copy()
     journal.uninstall(copied.database)
     copied.fill("bob")
     copied.close()
-    again = open_copied(tmp_path / "first", target)
+    again = open_copied(quick_path / "first", target)
     again.copy()
 
     assert newest(target).mark.base
@@ -786,10 +788,10 @@ def test_changes_that_were_not_noted_are_copied_with_a_new_base(copied, target, 
     again.close()
 
 
-def test_of_two_processes_on_one_database_the_later_one_copies(copied, target, tmp_path):
+def test_of_two_processes_on_one_database_the_later_one_copies(copied, target, quick_path):
     copied.fill()
     copied.copy()
-    second = open_copied(tmp_path / "first", target)
+    second = open_copied(quick_path / "first", target)
     second.fill("bob")
 
     with pytest.raises(Superseded):

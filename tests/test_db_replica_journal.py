@@ -1,5 +1,6 @@
 """The journal: every write is noted in its own transaction, and no word of what was written."""
 
+import shutil
 import threading
 
 import pytest
@@ -13,7 +14,17 @@ from tests.factories import make_generation, make_visitor, rate
 
 
 @pytest.fixture
-def noted(database):
+def noted(migrated_sqlite, quick_path):
+    """A SQLite database whose writes are noted."""
+    shutil.copyfile(migrated_sqlite, quick_path / "app.db")
+    database = Database(f"sqlite:///{quick_path / 'app.db'}")
+    journal.install(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def noted_by_both(database):
     assert journal.install(database) is False
     yield database
     journal.uninstall(database)  # the next test may have the same PostgreSQL database
@@ -41,30 +52,32 @@ def test_every_table_is_copied_or_known_to_be_of_this_database_alone():
     assert {"changes", "replica"} == journal.LOCAL
 
 
-def test_what_is_written_is_noted_by_its_key_and_not_by_its_words(noted):
-    poem = noted.write(rated)
+def test_what_is_written_is_noted_by_its_key_and_not_by_its_words(noted_by_both):
+    poem = noted_by_both.write(rated)
 
-    keys = read(noted).keys
+    keys = read(noted_by_both).keys
     assert keys["generations"] == [(poem,)]
     assert {"visitors", "consents", "model_versions", "feedback_events"} <= keys.keys()
-    with noted.read() as session:
+    with noted_by_both.read() as session:
         assert not [row for row in session.scalars(select(Change.row_key)) if "canary" in row]
 
 
-def test_changes_and_deletions_are_noted_too(noted):
-    poem = noted.write(rated)
-    journal.forget(noted, read(noted).ids)
-    assert not read(noted)
+def test_changes_and_deletions_are_noted_too(noted_by_both):
+    poem = noted_by_both.write(rated)
+    journal.forget(noted_by_both, read(noted_by_both).ids)
+    assert not read(noted_by_both)
 
-    noted.write(lambda session: session.execute(update(Generation).values(parent_id=None)).close())
-    noted.write(lambda session: session.execute(delete(FeedbackEvent)).close())
+    noted_by_both.write(
+        lambda session: session.execute(update(Generation).values(parent_id=None)).close()
+    )
+    noted_by_both.write(lambda session: session.execute(delete(FeedbackEvent)).close())
 
-    keys = read(noted).keys
+    keys = read(noted_by_both).keys
     assert keys.keys() == {"generations", "feedback_events"}
     assert keys["generations"] == [(poem,)]
 
 
-def test_a_key_of_several_columns_is_noted_whole(noted):
+def test_a_key_of_several_columns_is_noted_whole(noted_by_both):
     export = "INSERT INTO exports VALUES (1, 'x', 1, 'sft', :sha, 1, '2026-01-01 00:00:00+00:00')"
     row = {"export_id": 1, "row": 7, "event_id": 9, "row_sha256": "0" * 64}
 
@@ -72,9 +85,9 @@ def test_a_key_of_several_columns_is_noted_whole(noted):
         session.execute(text(export), {"sha": "0" * 64})
         session.add(ExportRow(**row))
 
-    noted.write(work)
+    noted_by_both.write(work)
 
-    assert read(noted).keys["export_rows"] == [(1, 7, 9)]
+    assert read(noted_by_both).keys["export_rows"] == [(1, 7, 9)]
 
 
 def test_what_is_rolled_back_is_not_noted(noted):
@@ -122,15 +135,15 @@ def test_who_commits_late_with_an_early_number_is_not_passed_over(postgres_url):
     database.close()
 
 
-def test_the_count_of_what_is_said_leaves_out_what_is_erased_again(noted):
-    noted.write(rated)
-    assert pending(noted).said == 1
-    assert pending(noted).oldest is not None
+def test_the_count_of_what_is_said_leaves_out_what_is_erased_again(noted_by_both):
+    noted_by_both.write(rated)
+    assert pending(noted_by_both).said == 1
+    assert pending(noted_by_both).oldest is not None
 
-    noted.write(lambda session: erase(session, "ann"))
+    noted_by_both.write(lambda session: erase(session, "ann"))
 
-    assert pending(noted).said == 0
-    assert pending(noted).rows > 0
+    assert pending(noted_by_both).said == 0
+    assert pending(noted_by_both).rows > 0
 
 
 def test_nothing_pending_is_nothing(noted):
@@ -169,16 +182,16 @@ def test_runs_are_forgotten_in_small_portions():
     assert max(map(len, portions)) <= 200
 
 
-def test_triggers_are_found_again_and_a_missing_one_is_noticed(noted):
-    assert journal.install(noted) is True
-    with noted.write_engine.begin() as connection:
-        if noted.is_sqlite:
+def test_triggers_are_found_again_and_a_missing_one_is_noticed(noted_by_both):
+    assert journal.install(noted_by_both) is True
+    with noted_by_both.write_engine.begin() as connection:
+        if noted_by_both.is_sqlite:
             connection.execute(text("DROP TRIGGER genloop_note_visitors_insert"))
         else:
             connection.execute(text("DROP TRIGGER genloop_note_visitors ON visitors"))
 
-    assert journal.install(noted) is False
-    assert journal.install(noted) is True
+    assert journal.install(noted_by_both) is False
+    assert journal.install(noted_by_both) is True
 
 
 def test_without_a_copy_nothing_is_noted(noted):

@@ -18,15 +18,23 @@ from db.tables import Change, Visitor
 from db.writer import Paused
 from feedback.erase import erase
 from tests.factories import make_generation, make_visitor, rate
-from tests.replicas import CANARY, all_bytes, contents, folder_target, new_database, newest
+from tests.replicas import (
+    CANARY,
+    all_bytes,
+    contents,
+    folder_target,
+    new_database,
+    newest,
+    wait_until,
+)
 
 OFTEN = 0.05  # seconds
 SELDOM = 1_000.0
 
 
 @pytest.fixture
-def target(tmp_path):
-    return folder_target(tmp_path / "target")
+def target(quick_path):
+    return folder_target(quick_path / "target")
 
 
 class Running:
@@ -71,20 +79,13 @@ def running(*args, **given):
         app.stop()
 
 
-def wait_until(true, seconds=30):
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it has not come about"
-        time.sleep(0.01)
-
-
 def visitors(folder, target):
     with running(folder, target, SELDOM) as app, app.database.read() as session:
         return set(session.scalars(select(Visitor.key_hash)))
 
 
-def test_what_is_said_is_soon_safe_and_the_count_says_so(tmp_path, target):
-    with running(tmp_path / "app", target, SELDOM) as app:
+def test_what_is_said_is_soon_safe_and_the_count_says_so(quick_path, target):
+    with running(quick_path / "app", target, SELDOM) as app:
         wait_until(lambda: app.safety.safe_at)
         assert (app.safety.state, app.safety.events, app.safety.rows) == ("copying", 0, 0)
         app.fill()
@@ -100,8 +101,8 @@ def test_what_is_said_is_soon_safe_and_the_count_says_so(tmp_path, target):
         assert app.safety.safe_at.isoformat() == newest(target).mark.at
 
 
-def test_many_rows_are_copied_without_waiting(tmp_path, target):
-    with running(tmp_path / "app", target, SELDOM, events=5) as app:
+def test_many_rows_are_copied_without_waiting(quick_path, target):
+    with running(quick_path / "app", target, SELDOM, events=5) as app:
         wait_until(lambda: app.safety.safe_at)
         app.fill()
         app.fill("bob")
@@ -109,25 +110,25 @@ def test_many_rows_are_copied_without_waiting(tmp_path, target):
         wait_until(lambda: not app.safety.rows)
 
 
-def test_the_end_copies_what_is_left_and_the_next_start_brings_it_back(tmp_path, target):
-    app = Running(tmp_path / "first", target, SELDOM)
+def test_the_end_copies_what_is_left_and_the_next_start_brings_it_back(quick_path, target):
+    app = Running(quick_path / "first", target, SELDOM)
     app.fill()
     before = contents(app.database)
     app.stop()
     assert newest(target).mark.released is True
 
-    with running(tmp_path / "second", target) as second:
+    with running(quick_path / "second", target) as second:
         assert contents(second.database) == before
         second.fill("bob")
-    assert visitors(tmp_path / "third", target) == {"ann", "bob"}
+    assert visitors(quick_path / "third", target) == {"ann", "bob"}
 
 
-def test_a_target_that_is_away_is_tried_again_and_caught_up_with(tmp_path, target, caplog):
+def test_a_target_that_is_away_is_tried_again_and_caught_up_with(quick_path, target, caplog):
     target.folder.rmdir()
-    database, _ = new_database(tmp_path / "app")
+    database, _ = new_database(quick_path / "app")
     database.write(lambda session: make_visitor(session, "early"))
     database.close()
-    with running(tmp_path / "app", target) as app:
+    with running(quick_path / "app", target) as app:
         app.fill()
         wait_until(lambda: app.replicator.failures >= 3)
         assert app.safety.state == "failing"
@@ -138,13 +139,13 @@ def test_a_target_that_is_away_is_tried_again_and_caught_up_with(tmp_path, targe
 
         target.folder.mkdir()
         wait_until(lambda: app.safety.state == "copying" and not app.safety.rows)
-        assert app.replicator.failures == 0
-    assert visitors(tmp_path / "second", target) == {"early", "ann"}
+        wait_until(lambda: app.replicator.failures == 0)
+    assert visitors(quick_path / "second", target) == {"early", "ann"}
     assert "attempt 1 to copy failed" in caplog.text
 
 
-def test_the_pauses_between_attempts_grow_to_a_limit(tmp_path, target):
-    with running(tmp_path / "app", target) as app:
+def test_the_pauses_between_attempts_grow_to_a_limit(quick_path, target):
+    with running(quick_path / "app", target) as app:
         pauses = []
         for _ in range(20):
             app.replicator._failed(TargetDown("away"))
@@ -155,37 +156,39 @@ def test_the_pauses_between_attempts_grow_to_a_limit(tmp_path, target):
 
 
 def test_an_empty_database_does_not_start_without_knowing_what_is_at_the_target(
-    tmp_path, target, monkeypatch
+    quick_path, target, monkeypatch
 ):
     monkeypatch.setattr(boot, "TRIES", 2)
     monkeypatch.setattr(boot, "PAUSE", 0.01)
     target.folder.rmdir()
 
     with pytest.raises(CannotRebuild, match="start again when it can"):
-        Running(tmp_path / "app", target)
+        Running(quick_path / "app", target)
 
 
-def test_a_target_that_comes_back_while_the_app_starts_is_waited_for(tmp_path, target, monkeypatch):
+def test_a_target_that_comes_back_while_the_app_starts_is_waited_for(
+    quick_path, target, monkeypatch
+):
     monkeypatch.setattr(boot, "PAUSE", 0.01)
     target.folder.rmdir()
     monkeypatch.setattr(boot.time, "sleep", lambda _: target.folder.mkdir())
 
-    with running(tmp_path / "app", target) as app:
+    with running(quick_path / "app", target) as app:
         assert app.replicator.state == "copying"
 
 
-def test_a_target_of_another_database_stops_the_start_with_advice(tmp_path, target):
-    with running(tmp_path / "first", target) as app:
+def test_a_target_of_another_database_stops_the_start_with_advice(quick_path, target):
+    with running(quick_path / "first", target) as app:
         app.fill()
-    with running(tmp_path / "second", folder_target(tmp_path / "elsewhere")) as app:
+    with running(quick_path / "second", folder_target(quick_path / "elsewhere")) as app:
         app.fill("bob")
 
     with pytest.raises(Foreign, match="name an empty place in GENLOOP_REPLICA"):
-        Running(tmp_path / "second", target)
+        Running(quick_path / "second", target)
 
 
-def test_an_erasure_reaches_the_target_by_itself(tmp_path, target):
-    with running(tmp_path / "app", target) as app:
+def test_an_erasure_reaches_the_target_by_itself(quick_path, target):
+    with running(quick_path / "app", target) as app:
         app.fill(text=CANARY)
         wait_until(lambda: not app.safety.rows)
         assert CANARY.encode() in all_bytes(target)
@@ -196,12 +199,12 @@ def test_an_erasure_reaches_the_target_by_itself(tmp_path, target):
         assert CANARY.encode() not in all_bytes(target)
 
 
-def test_the_app_that_goes_copies_its_last_rows_before_the_next_one_rebuilds(tmp_path, target):
+def test_the_app_that_goes_copies_its_last_rows_before_the_next_one_rebuilds(quick_path, target):
     """As when a Space is built anew: the new one starts while the old one still serves."""
-    with running(tmp_path / "old", target, seconds=0.2) as old:
+    with running(quick_path / "old", target, seconds=0.2) as old:
         wait_until(lambda: old.safety.safe_at)
         old.fill("last words")
-        with running(tmp_path / "new", target) as new:
+        with running(quick_path / "new", target) as new:
             with new.database.read() as session:
                 assert set(session.scalars(select(Visitor.key_hash))) == {"last words"}
             with pytest.raises(Paused):
@@ -209,11 +212,11 @@ def test_the_app_that_goes_copies_its_last_rows_before_the_next_one_rebuilds(tmp
             new.fill("next")
             wait_until(lambda: old.safety.state == "fenced")
             assert "another copy of the app" in old.safety.problem
-    assert visitors(tmp_path / "third", target) == {"last words", "next"}
+    assert visitors(quick_path / "third", target) == {"last words", "next"}
 
 
-def test_an_app_that_was_killed_is_not_waited_for_long(tmp_path, target):
-    app = Running(tmp_path / "old", target, seconds=0.2)
+def test_an_app_that_was_killed_is_not_waited_for_long(quick_path, target):
+    app = Running(quick_path / "old", target, seconds=0.2)
     app.fill()
     wait_until(lambda: not app.safety.rows)
     app.replicator.ending = True
@@ -221,12 +224,12 @@ def test_an_app_that_was_killed_is_not_waited_for_long(tmp_path, target):
     app.stop()
     assert newest(target).mark.released is False
 
-    assert visitors(tmp_path / "new", target) == {"ann"}
+    assert visitors(quick_path / "new", target) == {"ann"}
 
 
-def test_who_asked_and_never_came_is_not_waited_for(tmp_path, target, monkeypatch):
+def test_who_asked_and_never_came_is_not_waited_for(quick_path, target, monkeypatch):
     monkeypatch.setattr(replicator, "RECLAIM", 0.1)
-    with running(tmp_path / "app", target) as app:
+    with running(quick_path / "app", target) as app:
         wait_until(lambda: app.safety.safe_at)
         target.put({f"{handover.WISH}x.json": b"0"})
 
@@ -237,21 +240,21 @@ def test_who_asked_and_never_came_is_not_waited_for(tmp_path, target, monkeypatc
         assert handover.wishes(target.names("log")) == []
 
 
-def test_another_secret_after_a_rebuild_is_told(tmp_path, target, caplog):
-    with running(tmp_path / "first", target) as app:
+def test_another_secret_after_a_rebuild_is_told(quick_path, target, caplog):
+    with running(quick_path / "first", target) as app:
         app.fill()
-    with running(tmp_path / "second", target, secret="another"):
+    with running(quick_path / "second", target, secret="another"):
         pass
 
     assert "Set GENLOOP_SECRET to the old one" in caplog.text
     assert "another" not in [record.getMessage() for record in caplog.records]
 
 
-def test_without_a_place_nothing_is_noted(tmp_path, target):
-    with running(tmp_path / "app", target) as app:
+def test_without_a_place_nothing_is_noted(quick_path, target):
+    with running(quick_path / "app", target) as app:
         app.fill()
-    database, media = new_database(tmp_path / "app")
-    given = {"token": "", "secret": "", "spool": tmp_path, "seconds": 1.0, "events": 1}
+    database, media = new_database(quick_path / "app")
+    given = {"token": "", "secret": "", "spool": quick_path, "seconds": 1.0, "events": 1}
     assert open_replicator(database, media, "", **given) is None
     database.write(lambda session: make_visitor(session, "bob"))
     with database.read() as session:
@@ -259,13 +262,13 @@ def test_without_a_place_nothing_is_noted(tmp_path, target):
     assert safety(database, None).state == "off"
     database.close()
 
-    with running(tmp_path / "app", target):
+    with running(quick_path / "app", target):
         pass
-    assert visitors(tmp_path / "second", target) == {"ann", "bob"}
+    assert visitors(quick_path / "second", target) == {"ann", "bob"}
 
 
-def test_an_end_does_not_wait_for_ever_for_a_target_that_hangs(tmp_path, target, caplog):
-    app = Running(tmp_path / "app", target, SELDOM)
+def test_an_end_does_not_wait_for_ever_for_a_target_that_hangs(quick_path, target, caplog):
+    app = Running(quick_path / "app", target, SELDOM)
     wait_until(lambda: app.safety.safe_at)
     app.fill()
     app.target.commit = lambda *_: time.sleep(3)
@@ -278,8 +281,8 @@ def test_an_end_does_not_wait_for_ever_for_a_target_that_hangs(tmp_path, target,
     app.database.close()
 
 
-def test_a_fault_of_ours_is_told_and_not_swallowed(tmp_path, target, caplog):
-    with running(tmp_path / "app", target) as app:
+def test_a_fault_of_ours_is_told_and_not_swallowed(quick_path, target, caplog):
+    with running(quick_path / "app", target) as app:
         app.replicator.shipper.needs_base = lambda: 1 / 0
         wait_until(lambda: app.safety.state == "stopped")
 
@@ -289,11 +292,11 @@ def test_a_fault_of_ours_is_told_and_not_swallowed(tmp_path, target, caplog):
 
 @pytest.mark.postgres
 def test_of_two_processes_on_postgresql_one_copies_and_the_other_takes_over(
-    tmp_path, target, postgres_url
+    quick_path, target, postgres_url
 ):
-    first = Running(tmp_path / "first", target, url=postgres_url)
+    first = Running(quick_path / "first", target, url=postgres_url)
     assert isinstance(first.replicator, Replicator) and first.replicator.state == "copying"
-    with running(tmp_path / "second", target, url=postgres_url) as second:
+    with running(quick_path / "second", target, url=postgres_url) as second:
         wait_until(lambda: second.replicator.state == "standby")
         first.fill()
         wait_until(lambda: not second.safety.rows)
@@ -312,13 +315,13 @@ def test_of_two_processes_on_postgresql_one_copies_and_the_other_takes_over(
         wait_until(lambda: second.replicator.state == "copying")
         second.fill("bob")
         wait_until(lambda: not second.safety.rows)
-    assert visitors(tmp_path / "third", target) == {"ann", "bob"}
+    assert visitors(quick_path / "third", target) == {"ann", "bob"}
 
 
-def test_a_rebuild_that_takes_its_time_is_waited_for(tmp_path, target, monkeypatch):
+def test_a_rebuild_that_takes_its_time_is_waited_for(quick_path, target, monkeypatch):
     monkeypatch.setattr(replicator, "RECLAIM", 0.3)
     monkeypatch.setattr(handover, "RENEWED", 0.05)
-    with running(tmp_path / "old", target, seconds=0.05) as old:
+    with running(quick_path / "old", target, seconds=0.05) as old:
         old.fill()
         wait_until(lambda: old.safety.safe_at)
         with handover.wish(target):
@@ -328,24 +331,24 @@ def test_a_rebuild_that_takes_its_time_is_waited_for(tmp_path, target, monkeypat
         wait_until(lambda: old.safety.state == "copying")
 
 
-def test_a_torn_last_mark_stops_the_start_with_advice(tmp_path, target):
-    with running(tmp_path / "app", target) as app:
+def test_a_torn_last_mark_stops_the_start_with_advice(quick_path, target):
+    with running(quick_path / "app", target) as app:
         app.fill()
     path = target.folder / newest(target).mark.name
     path.write_bytes(path.read_bytes()[:50])
 
     with pytest.raises(ReplicaDamaged, match="--repair"):
-        Running(tmp_path / "fresh", target)
-    with running(tmp_path / "app", target) as app:  # whose database is whole
+        Running(quick_path / "fresh", target)
+    with running(quick_path / "app", target) as app:  # whose database is whole
         assert app.safety.state == "stuck"
         app.fill("bob")
 
 
-def test_an_app_that_nobody_has_come_to_starts_again_at_once(tmp_path, target, monkeypatch):
-    with running(tmp_path / "app", target, SELDOM) as app:
+def test_an_app_that_nobody_has_come_to_starts_again_at_once(quick_path, target, monkeypatch):
+    with running(quick_path / "app", target, SELDOM) as app:
         wait_until(lambda: app.safety.safe_at)
         app.replicator._last_words = lambda: None  # it is killed
     monkeypatch.setattr(handover, "wish", None)
 
-    with running(tmp_path / "app", target, SELDOM) as app:
+    with running(quick_path / "app", target, SELDOM) as app:
         assert app.replicator.state == "copying"

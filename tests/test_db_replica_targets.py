@@ -89,9 +89,9 @@ def bucket_target(bucket: Bucket) -> BucketTarget:
 
 
 @pytest.fixture(params=["folder", "memory", "s3", "hub", "bucket"])
-def target(request, tmp_path):
+def target(request, quick_path):
     if request.param == "folder":
-        return FolderTarget(tmp_path)
+        return FolderTarget(quick_path)
     if request.param == "memory":
         return open_target(f"memory://{uuid.uuid4()}/copy")
     if request.param == "s3":
@@ -101,13 +101,13 @@ def target(request, tmp_path):
     return bucket_target(Bucket())
 
 
-def test_every_place_keeps_its_promises(target, tmp_path):
+def test_every_place_keeps_its_promises(target, quick_path):
     """One test and not six, for a server is slow to ask."""
     assert target.names("data") == []
     with pytest.raises(Missing):
         target.read("log/0000000001.json")
 
-    large = tmp_path / "large"
+    large = quick_path / "large"
     large.write_bytes(os.urandom(300_000))
     target.put({"data/b/2": b"two", "data/a": large, "media/x": b""})
     assert target.names("data") == ["data/a", "data/b/2"]
@@ -130,22 +130,22 @@ def test_every_place_keeps_its_promises(target, tmp_path):
     assert target.names("media") == ["media/x"]
 
 
-def test_a_folder_shows_no_half_written_file(tmp_path):
-    target = FolderTarget(tmp_path)
-    (tmp_path / "log").mkdir()
-    (tmp_path / "log" / ".half.partial").write_bytes(b"ha")
+def test_a_folder_shows_no_half_written_file(quick_path):
+    target = FolderTarget(quick_path)
+    (quick_path / "log").mkdir()
+    (quick_path / "log" / ".half.partial").write_bytes(b"ha")
 
     assert target.names("log") == []
     target.remove([])
-    assert list((tmp_path / "log").iterdir()) == []
+    assert list((quick_path / "log").iterdir()) == []
 
 
-def test_a_folder_without_hard_links_takes_a_mark_once_too(tmp_path, monkeypatch):
+def test_a_folder_without_hard_links_takes_a_mark_once_too(quick_path, monkeypatch):
     def no_links(*_):
         raise PermissionError(1, "not permitted")
 
     monkeypatch.setattr(os, "link", no_links)
-    target = FolderTarget(tmp_path)
+    target = FolderTarget(quick_path)
     target.commit({}, "log/0000000001.json", b"mark")
 
     with pytest.raises(Taken):
@@ -153,14 +153,14 @@ def test_a_folder_without_hard_links_takes_a_mark_once_too(tmp_path, monkeypatch
     assert target.read("log/0000000001.json") == b"mark"
 
 
-def test_a_disk_that_is_full_or_away_is_a_target_that_is_down(tmp_path):
-    target = FolderTarget(tmp_path / "target")
+def test_a_disk_that_is_full_or_away_is_a_target_that_is_down(quick_path):
+    target = FolderTarget(quick_path / "target")
 
     for use in (lambda: target.names("log"), lambda: target.put({"data/a": b"a"})):
         with pytest.raises(TargetDown, match="is its disk mounted"):
             use()
-    (tmp_path / "target").mkdir()
-    (tmp_path / "target" / "data").write_text("a file where a folder should be")
+    (quick_path / "target").mkdir()
+    (quick_path / "target" / "data").write_text("a file where a folder should be")
     with pytest.raises(TargetDown, match="File exists|Not a directory"):
         target.put({"data/a": b"a"})
 
@@ -276,19 +276,19 @@ def test_a_bucket_that_keeps_old_versions_is_warned_of_once(s3, caplog):
 
 
 @pytest.mark.parametrize("kind", ["s3", "hub", "bucket"])
-def test_a_database_goes_there_and_comes_back(kind, request, hub, tmp_path):
+def test_a_database_goes_there_and_comes_back(kind, request, hub, quick_path):
     if kind == "s3":
         target = open_target(f"{request.getfixturevalue('s3')}/{uuid.uuid4()}")
     else:
         target = hub_target(hub) if kind == "hub" else bucket_target(Bucket())
-    copied = open_copied(tmp_path / "first", target)
+    copied = open_copied(quick_path / "first", target)
     copied.fill("ann")
     copied.copy()
     copied.fill("bob", colour="blue")
     hashes = copied.write(lambda session: erase(session, "ann"))
     copied.write(lambda session: copied.media.drop_unused(session, hashes))
     copied.copy()
-    again = open_copied(tmp_path / "second", target)
+    again = open_copied(quick_path / "second", target)
 
     assert contents(again.database) == contents(copied.database)
     assert pictures_of(again.media) == pictures_of(copied.media)

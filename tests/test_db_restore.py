@@ -23,13 +23,13 @@ SECRET = "a secret"  # of tests/replicas.py
 
 
 @pytest.fixture
-def target(tmp_path):
-    return folder_target(tmp_path / "target")
+def target(quick_path):
+    return folder_target(quick_path / "target")
 
 
 @pytest.fixture
-def copied(tmp_path, target):
-    copied = open_copied(tmp_path / "data", target)
+def copied(quick_path, target):
+    copied = open_copied(quick_path / "data", target)
     copied.fill()
     copied.copy()
     copied.fill("bob", colour="blue")
@@ -39,13 +39,13 @@ def copied(tmp_path, target):
 
 
 @pytest.fixture
-def run(tmp_path, target, monkeypatch):
+def run(quick_path, target, monkeypatch):
     """The command with the settings of a data folder."""
     app = typer.Typer()
     app.command()(db.restore.main)
 
     def run(*words, data="data", secret=SECRET):
-        monkeypatch.setenv("GENLOOP_DATA_DIR", str(tmp_path / data))
+        monkeypatch.setenv("GENLOOP_DATA_DIR", str(quick_path / data))
         monkeypatch.setenv("GENLOOP_REPLICA", target.url)
         monkeypatch.setenv("GENLOOP_SECRET", secret)
         return CliRunner().invoke(app, list(words))
@@ -106,10 +106,10 @@ def test_a_drill_notices_another_secret(run, copied):
     assert "not the one that signed the tokens" in answer.output
 
 
-def test_an_empty_database_is_rebuilt_and_a_full_one_is_not(run, copied, tmp_path):
+def test_an_empty_database_is_rebuilt_and_a_full_one_is_not(run, copied, quick_path):
     answer = run(data="fresh")
     assert answer.exit_code == 0, answer.output
-    database, _media = new_database(tmp_path / "fresh")
+    database, _media = new_database(quick_path / "fresh")
     assert contents(database) == contents(copied.database)
     database.close()
 
@@ -118,7 +118,7 @@ def test_an_empty_database_is_rebuilt_and_a_full_one_is_not(run, copied, tmp_pat
     assert "not empty" in answer.output
 
 
-def test_what_cannot_be_is_said_in_a_sentence(run, tmp_path, monkeypatch):
+def test_what_cannot_be_is_said_in_a_sentence(run, quick_path, monkeypatch):
     assert "There is no copy" in run("--verify").output
     monkeypatch.setenv("GENLOOP_REPLICA", "hf://nowhere")
     app = typer.Typer()
@@ -130,7 +130,7 @@ def test_what_cannot_be_is_said_in_a_sentence(run, tmp_path, monkeypatch):
     assert (answer.exit_code, "names no copy" in answer.output) == (1, True)
 
 
-def test_a_damaged_copy_is_repaired_only_when_asked_to(run, copied, target, tmp_path):
+def test_a_damaged_copy_is_repaired_only_when_asked_to(run, copied, target, quick_path):
     """The last segment is damaged: bob is lost, ann is not."""
     [*_, last] = target.names("data")
     path = target.folder / last
@@ -147,23 +147,23 @@ def test_a_damaged_copy_is_repaired_only_when_asked_to(run, copied, target, tmp_
 
     answer = run("--repair", "--yes")
     assert answer.exit_code == 0, answer.output
-    database, _media = new_database(tmp_path / "fresh")
+    database, _media = new_database(quick_path / "fresh")
     database.close()
-    again = open_copied(tmp_path / "fresh", target)
+    again = open_copied(quick_path / "fresh", target)
     assert contents(again.database)["visitors"][0] == 1
     again.close()
 
 
-def test_a_torn_last_mark_is_repaired_as_well(copied, target, tmp_path):
+def test_a_torn_last_mark_is_repaired_as_well(copied, target, quick_path):
     mark = newest(target).mark
     path = target.folder / mark.name
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ReplicaDamaged, match="not as it was written"):
-        open_copied(tmp_path / "fresh", target)
+        open_copied(quick_path / "fresh", target)
     report = repair(target, write=True)
 
     assert any(mark.name in one for one in report.damages)
-    again = open_copied(tmp_path / "fresh again", target)
+    again = open_copied(quick_path / "fresh again", target)
     assert newest(target).mark.seq > mark.seq
     assert contents(again.database)["visitors"][0] == 1
     again.close()

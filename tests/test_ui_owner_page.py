@@ -6,8 +6,8 @@ import pytest
 
 from db.replica.safety import OFF, Safety
 from feedback.identity import Signer
-from tests.replicas import folder_target, new_database
-from tests.test_db_replica_replicator import SELDOM, running, wait_until
+from tests.replicas import folder_target, new_database, wait_until
+from tests.test_db_replica_replicator import SELDOM, running
 from ui.language import Language
 from ui.owner_page import OwnerDesk, safety_lines
 from ui.services import Services
@@ -18,9 +18,9 @@ SAFE = Safety(
 )
 
 
-def test_the_overview_counts_what_is_not_yet_safe(tmp_path):
-    target = folder_target(tmp_path / "target")
-    with running(tmp_path / "app", target, SELDOM) as app:
+def test_the_overview_counts_what_is_not_yet_safe(quick_path):
+    target = folder_target(quick_path / "target")
+    with running(quick_path / "app", target, SELDOM) as app:
         wait_until(lambda: app.safety.safe_at)
         app.fill()
         services = Services(
@@ -36,8 +36,8 @@ def test_the_overview_counts_what_is_not_yet_safe(tmp_path):
         assert "Everything is also at" in OwnerDesk(services, EN, "/").overview()[0]
 
 
-def test_without_a_copy_the_overview_says_so(tmp_path):
-    database, media = new_database(tmp_path)
+def test_without_a_copy_the_overview_says_so(quick_path):
+    database, media = new_database(quick_path)
     desk = OwnerDesk(Services(database, media, Signer("secret"), {}), EN, "/")
 
     assert "No copy is kept" in desk.overview()[0]

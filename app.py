@@ -11,13 +11,14 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
 
 import torch
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 import ui.services
 from config import BUNDLED, Settings
@@ -109,7 +110,11 @@ def main() -> None:
         proxy_headers=False,  # the gate decides whom to believe (web/identity.py)
         timeout_graceful_shutdown=8,
     )
-    Server(config, app.state.services.replicator).run()
+    server = Server(config, app.state.services.replicator)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 class Server(uvicorn.Server):

@@ -61,7 +61,8 @@ def open_replicator(
         return None
     target = open_target(url, token)
     check = key_check(secret)
-    warn_of_same_disk(target, spool)
+    if database.is_sqlite:
+        warn_of_same_disk(target, spool)
     with database.read() as session:
         empty, known = is_empty(session), state.current(session)
     if not empty:

@@ -75,9 +75,8 @@ class Replicator:
         self.thread.start()
 
     def hurry(self) -> None:
-        """Copy now: the app is about to end."""
+        """Copy at the next look: the app is about to end. Signal handlers may call it."""
         self.next_at = 0.0
-        self.wake.set()
 
     def stop(self, patience: float = LAST_WORDS) -> None:
         """Copy what is left, and stop; wait no longer than `patience` seconds for that."""

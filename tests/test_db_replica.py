@@ -637,6 +637,7 @@ def test_who_comes_later_goes_on_and_who_was_there_stops(copied, target, quick_p
     copied.fill()
     copied.copy()
     second = open_copied(quick_path / "second", target)
+    assert not second.shipper.needs_base(), "what is there is whole, and need not be copied again"
     copied.fill("lost")
 
     with pytest.raises(Fenced, match="another copy of the app"):

@@ -54,13 +54,19 @@ class Pending:
 def install(database: Database) -> bool:
     """Make the triggers; whether all of them were there already, so that nothing was missed."""
     with database.write_engine.begin() as connection:
-        if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        there = triggers(connection)
-        missing = [table for table in TABLES if not names_of(table, database) <= there]
-        for table in missing:
-            for statement in statements(table, database):
-                connection.exec_driver_sql(statement)
+        return install_on(connection)
+
+
+def install_on(connection: Connection) -> bool:
+    """The same in a transaction that is under way."""
+    sqlite = connection.dialect.name == "sqlite"
+    if not sqlite:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+    there = triggers(connection)
+    missing = [table for table in TABLES if not names_of(table, sqlite) <= there]
+    for table in missing:
+        for statement in statements(table, sqlite):
+            connection.exec_driver_sql(statement)
     return not missing
 
 
@@ -90,15 +96,15 @@ def triggers(connection: Connection) -> set[str]:
     return {name for name in connection.scalars(text(query)) if name.startswith(PREFIX)}
 
 
-def names_of(table: Table, database: Database) -> set[str]:
-    if not database.is_sqlite:
+def names_of(table: Table, sqlite: bool) -> set[str]:
+    if not sqlite:
         return {f"{PREFIX}{table.name}"}
     return {f"{PREFIX}{table.name}_{event}" for event in ("insert", "update", "delete")}
 
 
-def statements(table: Table, database: Database) -> Iterator[str]:
+def statements(table: Table, sqlite: bool) -> Iterator[str]:
     """The SQL that makes the triggers of a table."""
-    if database.is_sqlite:
+    if sqlite:
         for event, row, gone in (("INSERT", "NEW", 0), ("UPDATE", "NEW", 0), ("DELETE", "OLD", 1)):
             yield (
                 f"CREATE TRIGGER IF NOT EXISTS {PREFIX}{table.name}_{event.lower()} "

@@ -24,7 +24,7 @@ from db.engine import Database
 from db.ids import uuid7
 from db.media import MediaStore
 from db.migrate import LOCK, scripts
-from db.replica import marks, pictures, rows, segments, serials
+from db.replica import journal, marks, pictures, rows, segments, serials
 from db.replica.journal import TABLES
 from db.replica.marks import READERS, NewerReplica, Written
 from db.replica.rows import AT_ONCE, Row
@@ -314,9 +314,13 @@ def fetch(media: MediaStore, target: Target, sha256: str) -> str | None:
 
 
 def finish(session: Session, newest: Written, report: Report) -> None:
-    """Numbers go on behind the last ones, and the database knows whose copy it is."""
+    """Numbers go on behind the last ones, and the database knows whose copy it is.
+
+    From here on its changes are noted, in the same transaction: the copy at the target is whole.
+    """
     serials.write(session, newest.mark.serials, jump=0 if newest.mark.released else serials.JUMP)
-    session.execute(delete(Change))  # what the triggers noted of the replay
+    journal.install_on(session.connection())
+    session.execute(delete(Change))  # what triggers noted of the replay, if there were any
     session.execute(delete(Replica))
     report.copy_id = uuid7()
     state = {

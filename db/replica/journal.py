@@ -16,10 +16,11 @@ from sqlalchemy import Connection, Table, delete, func, or_, select, text, updat
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.tables import Base, Change, Replica
+from db.tables import Base, Change, Lease, Replica
 
-# Tables of this database alone; everything else is copied.
-LOCAL = {Change.__tablename__, Replica.__tablename__}
+# Tables of this database alone; everything else is copied. A lease is of processes that are gone
+# when a copy is needed, and is renewed all the time.
+LOCAL = {Change.__tablename__, Replica.__tablename__, Lease.__tablename__}
 TABLES = [table for table in Base.metadata.sorted_tables if table.name not in LOCAL]
 BY_NAME = {table.name: table for table in TABLES}
 SAID = ("feedback_events", "votes")  # what visitors count as theirs

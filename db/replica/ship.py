@@ -194,10 +194,11 @@ class Shipper:
         with self.database.read() as session:
             used = pictures.used(session)
         left = segments.until(base.seq, self.target.names(segments.FOLDER))
-        self.target.remove(name for name in left if name not in named)
         unused = pictures.at_target(self.target) - used
         self.sent -= unused  # whoever draws the same again has it sent again
-        self.target.remove(pictures.names(unused))
+        old_segments = [name for name in left if name not in named]
+        self.target.remove([*old_segments, *pictures.names(unused)])
+        self.target.purge()
         old = [seq for seq in marks.numbers(self.watch()) if seq < base.seq]
         self.target.remove(map(marks.name_of, old))  # last: as long as one is left, there is work
         self.state = self._note(partial(state.cleaned, erases=self.newest.mark.erases))

@@ -8,9 +8,10 @@ import typer
 from config import Settings
 from db.backup import NoBackup, sqlite_path
 from db.engine import Database, UnsafeDatabase
+from db.former import InUse
 from db.media import MediaStore
 from db.migrate import NewerDatabase, migrate
-from db.put_back import InUse, Restored, put_back
+from db.put_back import Restored, put_back
 from db.replica.boot import NO_START
 from db.replica.drill import Drill, drill
 from db.replica.keys import kept, key_check
@@ -157,10 +158,15 @@ def tell_restored(restored: Restored) -> None:
     print(f"Restored, with {restored.pictures} pictures; {restored.missing} are missing.")
     for path in restored.aside:
         print(f"The former database is {path}; remove it when you do not need it any more.")
-    if restored.erased:
-        print(f"{len(restored.erased)} visitors had erased themselves since, and are erased again.")
-    if restored.unknown:
-        print("The former database is broken: who erased herself since the backup is not known.")
+    carried = restored.carried
+    if carried.erased:
+        print(f"{len(carried.erased)} visitors had erased themselves since, and are erased again.")
+    if carried.withdrawn:
+        print(f"{len(carried.withdrawn)} visitors had withdrawn their consent since; so it stays.")
+    for one in carried.to_take_back:
+        print(f"Import {one} had been taken back since: take it back again.")
+    if not restored.known:
+        print("The former database is broken: what was taken back since the backup is not known.")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 
 import db.backup
 from db.backup import NoBackup, back_up, backups, check, pictures_in, sqlite_path
+from db.former import InUse
 from db.media import MediaStore
-from db.put_back import InUse, put_back
-from db.tables import FeedbackEvent, Visitor
+from db.put_back import put_back
+from db.tables import Consent, ErasedRater, FeedbackEvent, Import, Visitor
 from feedback.erase import erase
+from feedback.importers.undo import erase_rater, take_back
 from tests.factories import drawn, make_generation, make_pictures, make_visitor, rate
 from tests.replicas import CANARY, contents, new_database, pictures_of, wait_until
 
@@ -114,7 +116,7 @@ def test_whoever_erased_herself_since_is_erased_from_the_backup_too(app, quick_p
     app[0].close()
 
     restored = put_back(made.path, file_of(app), app[1])
-    assert len(restored.erased) == 1 and restored.unknown is False
+    assert len(restored.carried.erased) == 1 and restored.known
     assert list(pictures_of(app[1]).values()) == [drawn("blue")]
     database, _ = new_database(quick_path / "app")
     with database.read() as session:
@@ -124,6 +126,37 @@ def test_whoever_erased_herself_since_is_erased_from_the_backup_too(app, quick_p
     assert CANARY.encode() not in file_of(app).read_bytes()
 
 
+def test_what_was_taken_back_since_stays_taken_back(app, quick_path):
+    def gather(session):
+        session.add(Import(source="feel", format="feel", file_name="a", file_sha256="0" * 64))
+        return erase_rater(session, "somebody else")
+
+    fill(app, "ann")
+    fill(app, "bob", colour="blue")
+    app[0].write(gather)
+    made = back_up(file_of(app), app[1].folder, quick_path / "backups", keep=7)
+    app[0].write(lambda session: make_visitor(session, "ann", train=False))
+    app[0].write(lambda session: erase_rater(session, "an imported rater"))
+    app[0].write(lambda session: take_back(session, 1))
+    fill(app, "cid", colour="green")
+    with app[0].read() as session:
+        last = session.scalar(select(func.max(FeedbackEvent.id)))
+    app[0].close()
+
+    carried = put_back(made.path, file_of(app), app[1]).carried
+    assert (carried.erased, carried.withdrawn, carried.to_take_back) == ([], [1], ["1 (feel)"])
+    database, _ = new_database(quick_path / "app")
+    with database.read() as session:
+        train = select(Consent.train).join(Visitor).where(Visitor.key_hash == "ann")
+        assert session.scalars(train.order_by(Consent.id)).all() == [True, False]
+        raters = set(session.scalars(select(ErasedRater.rater_hash)))
+        assert raters == {"an imported rater", "somebody else"}
+    fill((database, app[1]), "dan")
+    with database.read() as session:
+        assert session.scalar(select(func.max(FeedbackEvent.id))) == last + 1
+    database.close()
+
+
 def test_a_broken_database_gives_its_place_to_the_backup_and_is_kept(app, quick_path):
     fill(app)
     made = back_up(file_of(app), None, quick_path / "backups", keep=7)
@@ -131,7 +164,7 @@ def test_a_broken_database_gives_its_place_to_the_backup_and_is_kept(app, quick_
     file_of(app).write_bytes(b"nonsense" * 1_000)
 
     restored = put_back(made.path, file_of(app), app[1])
-    assert restored.unknown is True
+    assert not restored.known
     assert [path.read_bytes()[:8] for path in restored.aside] == [b"nonsense"]
     check(file_of(app))
 

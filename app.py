@@ -11,18 +11,22 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import torch
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 import ui.services
 from config import BUNDLED, Settings
 from db.engine import Database, UnsafeDatabase
 from db.migrate import NewerDatabase
+from db.replica.boot import NO_START
+from db.replica.replicator import Replicator
 from feedback.answer import Queue
 from feedback.export_jobs import ExportJobs
 from feedback.scheduled_export import export_schedule, scheduled_export
@@ -79,6 +83,7 @@ def make_app(settings: Settings) -> FastAPI:
             settings.visitor_training,
             exports,
             export_schedule(settings),
+            replicator=services.replicator,
         )
         mount_pages(app, pages, settings.data_dir)
 
@@ -139,10 +144,10 @@ def main() -> None:
     settings = Settings()
     try:
         app = make_app(settings)
-    except (UnsafeDatabase, NewerDatabase, BadEngine) as problem:
+    except (UnsafeDatabase, NewerDatabase, BadEngine, *NO_START) as problem:
         sys.exit(str(problem))
     print(f"GenLoop on http://{settings.host}:{settings.port}", flush=True)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -152,6 +157,24 @@ def main() -> None:
         proxy_headers=False,  # the gate decides whom to believe (web/identity.py)
         timeout_graceful_shutdown=8,
     )
+    server = Server(config, app.state.services.replicator)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+class Server(uvicorn.Server):
+    """Told to end, it copies at once what is not yet safe, not only after the last visitor."""
+
+    def __init__(self, config: uvicorn.Config, replicator: Replicator | None) -> None:
+        super().__init__(config)
+        self.replicator = replicator
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.replicator is not None:
+            self.replicator.hurry()
+        super().handle_exit(sig, frame)
 
 
 if __name__ == "__main__":

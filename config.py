@@ -111,6 +111,19 @@ class Settings(BaseSettings):
         description="Password of the owner area, 16 characters or more; empty: made at the first "
         "start, printed once and kept in the data folder.",
     )
+    replica: str = Field(
+        "",
+        description="Where a copy of everything that visitors leave is kept, from which an empty "
+        "database is rebuilt at the start: a folder on another disk, s3://BUCKET/FOLDER or another "
+        "URL of fsspec, hf://buckets/OWNER/NAME, or hf://datasets/OWNER/NAME; empty: nowhere. See "
+        "docs/durability.md.",
+    )
+    replica_seconds: float = Field(
+        10.0, gt=0, description="Seconds after which what is new is copied, at the latest."
+    )
+    replica_events: int = Field(
+        200, ge=1, description="Written rows after which they are copied without waiting longer."
+    )
     export_every_hours: float = Field(
         0,
         ge=0,
@@ -133,8 +146,8 @@ class Settings(BaseSettings):
     )
     hub_token: SecretStr = Field(
         SecretStr(""),
-        description="Token of the Hugging Face Hub that may write, for pushing exports; empty: "
-        "HF_TOKEN, or that of `hf auth login`.",
+        description="Token of the Hugging Face Hub that may write, for the copy and for pushing "
+        "exports; empty: HF_TOKEN, or that of `hf auth login`.",
     )
     rate_limits: bool = Field(True, description="Limit requests a visitor and an address.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -9,15 +9,17 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from anyio import to_thread
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
+from db.mounts import network_disk
 from db.writer import BATCH, Writer
 
 log = logging.getLogger(__name__)
@@ -68,14 +70,14 @@ class Database:
         self.readers = sessionmaker(self.read_engine, expire_on_commit=False)
         self.writer = Writer(self.sessions, batch=BATCH) if self.is_sqlite else None
 
-    def write(self, work: Callable[[Session], Answer]) -> Answer:
+    def write(self, work: Callable[[Session], Answer], *, though_paused: bool = False) -> Answer:
         """Run `work` in a transaction and return its answer once it is committed and synced.
 
         `work` may be run more than once, each time after a rollback; it must keep its effects
         inside the session. What it raises is raised here, and nothing of it is kept.
         """
         if self.writer is not None:
-            return self.writer.write(work)
+            return self.writer.submit(work, though_paused=though_paused).result()
         return self._write_with_retry(work)
 
     async def awrite(self, work: Callable[[Session], Answer]) -> Answer:
@@ -98,6 +100,16 @@ class Database:
     def read(self) -> Iterator[Session]:
         """A session for questions. On SQLite it sees one snapshot and cannot write."""
         with self.readers() as session:
+            yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A session whose questions are all answered as of one moment, however long they take."""
+        with self.read() as session:
+            if not self.is_sqlite:  # which always reads a snapshot, and has no time limits
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+                session.execute(text("SET LOCAL statement_timeout = 0"))
+                session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             yield session
 
     def close(self) -> None:
@@ -137,6 +149,7 @@ def sqlite_module() -> ModuleType:
 
 def open_sqlite(url: str) -> tuple[Engine, Engine]:
     """A writing engine of exactly one connection, and a reading one."""
+    refuse_network_disk(make_url(url).database)
     module = sqlite_module()
     shared: dict[str, Any] = {
         "module": module,
@@ -162,6 +175,19 @@ def open_sqlite(url: str) -> tuple[Engine, Engine]:
             "it is; it must be a SQLite file that GenLoop made, in a folder that it may write to"
         ) from error
     return write, read
+
+
+def refuse_network_disk(database: str | None) -> None:
+    """Raise UnsafeDatabase where the file would lie on a disk that others can write to as well."""
+    if database in (None, "", ":memory:") or str(database).startswith("file:"):
+        return
+    kind = network_disk(Path(str(database)))
+    if kind is not None:
+        raise UnsafeDatabase(
+            f"{database} would lie on a network, bucket or shared mount ({kind}), where SQLite "
+            "loses data; put GENLOOP_DATA_DIR on a local disk and let GENLOOP_REPLICA name this "
+            "place instead (docs/durability.md), or use PostgreSQL"
+        )
 
 
 def prepare_sqlite(connection: Any, _record: object) -> None:

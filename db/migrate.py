@@ -21,14 +21,20 @@ class NewerDatabase(RuntimeError):
 
 def migrate(database: Database) -> None:
     """Create or upgrade the tables, in one transaction that only one process at a time runs."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = scripts()
     with database.write_engine.begin() as connection:
         if not database.is_sqlite:  # on SQLite BEGIN IMMEDIATE already keeps others out
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         refuse_newer(connection, ScriptDirectory.from_config(config))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def scripts() -> Config:
+    """What alembic needs to find the migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 def refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:

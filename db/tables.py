@@ -487,3 +487,36 @@ class ScheduledRun(Base):
     error: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class Change(Base):
+    """One row that was written and is not yet at the replica (db/replica); no word of it.
+
+    Triggers add it in the transaction of the write itself; it goes once the row is copied.
+    """
+
+    __tablename__ = "changes"
+    __table_args__ = (COUNTS_ON,)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    table_name: Mapped[str] = mapped_column(String(64))
+    row_key: Mapped[str] = mapped_column(String(200))  # the row's primary key, as a JSON list
+    gone: Mapped[bool]  # the row was deleted
+    changed_at: Mapped[datetime]
+
+
+class Replica(Base):
+    """How far the copy of this database at its target goes; one row at most."""
+
+    __tablename__ = "replica"
+    __table_args__ = (CheckConstraint("id = 1", name="a_database_has_one_replica"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    copy_id: Mapped[str] = mapped_column(Id)  # names this very database among all that write there
+    run_id: Mapped[str | None] = mapped_column(Id)  # the process that copies now
+    seq: Mapped[int]  # of the last mark that is known to be at the target
+    mark_sha256: Mapped[str | None] = mapped_column(Hash)  # of that mark
+    pending_sha256: Mapped[str | None] = mapped_column(Hash)  # of the mark that is being written
+    whole: Mapped[bool]  # every change since that mark stands in `changes`
+    erases: Mapped[bool]  # the target still holds rows that are gone here
+    safe_at: Mapped[datetime | None]  # everything committed before this moment is at the target

@@ -26,6 +26,10 @@ class Busy(RuntimeError):
     """More is waiting to be written than can be written soon."""
 
 
+class Paused(Busy):
+    """Another copy of the app writes now; whoever sends again will reach that one."""
+
+
 class Writer:
     """A thread that owns the writing connection."""
 
@@ -37,6 +41,7 @@ class Writer:
         self.waiting: queue.Queue[Piece | None]
         self.waiting = queue.Queue(waiting)
         self.closed = False
+        self.paused = False
         self.lock = threading.Lock()
         self.thread = threading.Thread(target=self._run, name="database writer", daemon=True)
         self.thread.start()
@@ -45,17 +50,33 @@ class Writer:
         """Run `work` and return its answer after the commit; raises Busy or what `work` raises."""
         return self.submit(work).result()
 
-    def submit(self, work: Callable[[Session], Answer]) -> Future[Answer]:
+    def submit(
+        self, work: Callable[[Session], Answer], *, though_paused: bool = False
+    ) -> Future[Answer]:
         """Like write, but the answer comes through a Future."""
         answer: Future[Answer] = Future()
-        with self.lock:  # nobody may slip in behind close()
+        with self.lock:  # nobody may slip in behind close() or pause()
             if self.closed:
                 raise Busy("the database is being closed")
+            if self.paused and not though_paused:
+                raise Paused("another copy of the app has taken over")
             try:
                 self.waiting.put_nowait((work, answer))
             except queue.Full:
                 raise Busy(f"{self.waiting.maxsize} writes are waiting") from None
         return answer
+
+    def pause(self) -> None:
+        """Refuse new work; what was taken before is committed when this returns."""
+        with self.lock:
+            self.paused = True
+            closed = self.closed
+        if not closed:
+            self.submit(lambda session: None, though_paused=True).result()
+
+    def resume(self) -> None:
+        with self.lock:
+            self.paused = False
 
     def close(self) -> None:
         """Write what is waiting, then stop."""

@@ -22,10 +22,7 @@ def snapshot(database: Database) -> Iterator[Session]:
     What a question has to sort is sorted on the disk, so that memory does not grow with it.
     """
     if not database.is_sqlite:
-        with database.read() as session:
-            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            session.execute(text("SET LOCAL statement_timeout = 0"))
-            session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        with database.snapshot() as session:
             yield session
         return
     with database.read_engine.connect() as connection:

@@ -94,7 +94,9 @@ def test_the_tables_for_later_are_filled_by_nobody():
     def is_filled(table):
         return re.search(rf"\b{table}\((?!Base\))|insert\({table}", code) is not None
 
-    assert {name for name, table in tables.items() if not is_filled(table)} == set(build.LATER)
+    filled_by_triggers = {"changes"}
+    empty = {name for name, table in tables.items() if not is_filled(table)}
+    assert empty - filled_by_triggers == set(build.LATER)
 
 
 def test_every_variable_that_the_guides_name_is_a_setting():
@@ -283,4 +285,4 @@ def test_the_image_holds_what_the_app_needs_and_no_data():
 
 def test_the_health_that_is_asked_for_is_a_route():
     assert "/health" in read(ROOT / "Dockerfile")
-    assert '@router.get("/health")' in read(ROOT / "web" / "health.py")
+    assert '@router.get("/health"' in read(ROOT / "web" / "health.py")

@@ -39,8 +39,10 @@ READ_ENVIRONMENT = {
 }
 READ_SETTINGS = {
     "app.py",
+    "db/backup.py",
     "db/migrate.py",
     "db/migrations/env.py",
+    "db/restore.py",
     "feedback/demo.py",
     "feedback/export.py",
     "feedback/export_worker.py",

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
+from db.replica.safety import Safety, safety
 from db.tables import KINDS, TASKS
 from feedback import browse
 from feedback.browse import Filter
@@ -134,6 +135,33 @@ def links(root: str, what: str, wanted: Filter, language: Language) -> str:
     return f'<p class="gl-row"><span>{word}:</span>{"".join(anchors)}</p>'
 
 
+def safety_lines(found: Safety, language: Language) -> str:
+    """What would be lost if this machine were gone now, and whether that gets better, in words."""
+    word = language.word
+    if found.state == "off":
+        return word("safety_off")
+    at = found.safe_at.strftime("%Y-%m-%d %H:%M:%S") if found.safe_at else word("safety_never")
+    place = f"`{found.target}`"
+    if found.rows:
+        lines = [
+            word(
+                "safety_waiting",
+                events=found.events,
+                rows=found.rows,
+                seconds=round(found.oldest_seconds or 0),
+                target=place,
+                at=at,
+            )
+        ]
+    else:
+        lines = [word("safety_all", target=place, at=at)]
+    if found.state != "copying":
+        lines.append(word(f"safety_{found.state}", problem=found.problem))
+    if found.erasing:
+        lines.append(word("safety_erasing"))
+    return "\n\n".join(lines)
+
+
 class OwnerDesk:
     """What the owner's events do, for one language."""
 
@@ -177,11 +205,13 @@ class OwnerDesk:
             totals = browse.totals(session)
             kinds = browse.events_per_kind(session)
             models = browse.events_per_model(session)
-        line = (
+        counts = (
             f"**{totals['visitors']}** {word('owner_visitors')} · "
             f"**{totals['generations']}** {word('owner_generations')} · "
             f"**{totals['events']}** {word('owner_feedback')}"
         )
+        safe = safety_lines(safety(self.services.database, self.services.replicator), self.language)
+        line = f"{counts}\n\n{safe}"
         per_kind = [[row["kind"], str(row["score"] or ""), str(row["events"])] for row in kinds]
         return line, per_kind, [[short(row[name]) for name in MODEL_COLUMNS] for row in models]
 

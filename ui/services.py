@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from db.engine import Database
 from db.media import MediaStore
+from db.replica.replicator import Replicator
 from feedback.answer import Queue
 from feedback.export_jobs import ExportJobs
 from feedback.identity import Signer, token_in
@@ -30,6 +31,7 @@ class Services:
     visitor_training: bool = True
     exports: ExportJobs | None = None
     automatic: Schedule = Schedule("export")  # when the app exports by itself
+    replicator: Replicator | None = None
     tickets: dict[str, Ticket] = field(default_factory=dict)
 
     def queue(self, model: object) -> TextQueue:

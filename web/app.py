@@ -1,5 +1,6 @@
 """The web app: the parts are made here, once, and handed to the routes and pages."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -10,11 +11,15 @@ from config import Settings
 from db.engine import Database
 from db.media import MediaStore
 from db.migrate import migrate
+from db.replica.boot import open_replicator
+from db.replica.replicator import Replicator
 from feedback.identity import HEADER, Signer, kept_secret
 from web import api, errors, health, owner
 from web.files import STATIC, OwnFiles
 from web.gate import Gate
 from web.services import Services, trusted_hops
+
+logger = logging.getLogger("genloop.web")
 
 Mount = Callable[[FastAPI, Services], None]
 
@@ -58,13 +63,38 @@ def make_services(settings: Settings) -> Services:
     secret = settings.secret.get_secret_value() or kept_secret(settings.data_dir / "secret")
     database = Database(settings.database)
     migrate(database)
+    media = MediaStore(settings.data_dir / "media")
+    replicator = replicate(settings, database, media, secret)
     return Services(
         settings=settings,
         database=database,
-        media=MediaStore(settings.data_dir / "media"),
+        media=media,
         signer=Signer(secret),
         owner_token=owner.token(settings),
         hops=trusted_hops(settings),
+        replicator=replicator,
+    )
+
+
+def replicate(
+    settings: Settings, database: Database, media: MediaStore, secret: str
+) -> Replicator | None:
+    """Rebuild an empty database from its copy, if it has one, and begin to copy."""
+    if settings.replica and not settings.secret.get_secret_value():
+        logger.warning(
+            "GENLOOP_SECRET is not set: the secret in %s is not copied, and without it visitors "
+            "are strangers to what is rebuilt; keep it elsewhere too, and set it there",
+            settings.data_dir / "secret",
+        )
+    return open_replicator(
+        database,
+        media,
+        settings.replica,
+        token=settings.hub_token.get_secret_value(),
+        secret=secret,
+        spool=settings.data_dir / "replica-spool",
+        seconds=settings.replica_seconds,
+        events=settings.replica_events,
     )
 
 
@@ -72,6 +102,8 @@ def closing(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManag
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        if services.replicator is not None:
+            services.replicator.stop()
         services.database.close()
 
     return lifespan

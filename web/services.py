@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from config import Settings
 from db.engine import Database
 from db.media import MediaStore
+from db.replica.replicator import Replicator
 from feedback.identity import Signer
 
 
@@ -19,6 +20,7 @@ class Services:
     signer: Signer
     owner_token: str
     hops: int  # proxies in front whose X-Forwarded-* headers are believed
+    replicator: Replicator | None = None
 
 
 def trusted_hops(settings: Settings) -> int:

@@ -3,6 +3,7 @@
 from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
+from db.erasure import shows
 from db.tables import (
     Comparison,
     Consent,
@@ -15,7 +16,7 @@ from db.tables import (
     Vote,
     now,
 )
-from feedback.erase import erase, shows
+from feedback.erase import erase
 
 
 class NoImport(LookupError):

@@ -12,6 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -27,9 +28,12 @@ from db.migrate import NewerDatabase
 from db.replica.boot import NO_START
 from db.replica.replicator import Replicator
 from feedback.answer import Queue
+from generators.engines import open_engine
 from generators.image import open_image_queues
 from generators.text import open_queues
+from generators.wire import EngineLimits
 from models.device import placement
+from models.engines import BadEngine
 from models.jobs import Jobs
 from ui.latent_models import LatentModels
 from ui.mount import mount_pages
@@ -42,13 +46,23 @@ def make_app(settings: Settings) -> FastAPI:
     if settings.torch_threads:
         torch.set_num_threads(settings.torch_threads)
     where = placement(settings.device, settings.dtype)
-    queues = open_queues(settings.text_models, where, settings.max_waiting)
+    limits = EngineLimits(
+        connect=settings.engine_connect_seconds,
+        first=settings.engine_first_seconds,
+        silence=settings.engine_silence_seconds,
+        at_once=settings.engine_at_once,
+    )
+    engine = (limits, settings.max_waiting, settings.secret_in)
+    queues = open_queues(
+        settings.text_models, where, settings.max_waiting, partial(open_engine, "text", *engine)
+    )
     image_queues = open_image_queues(
         settings.image_models,
         where,
         settings.max_waiting,
         settings.image_adapters,
         settings.image_memory,
+        partial(open_engine, "image", *engine),
     )
     jobs = Jobs(settings.data_dir / "jobs", remembered=BUNDLED / "vae")
     latents = LatentModels(settings.vae_models, where, settings.max_waiting, jobs)
@@ -97,7 +111,7 @@ def main() -> None:
     settings = Settings()
     try:
         app = make_app(settings)
-    except (UnsafeDatabase, NewerDatabase, *NO_START) as problem:
+    except (UnsafeDatabase, NewerDatabase, BadEngine, *NO_START) as problem:
         sys.exit(str(problem))
     print(f"GenLoop on http://{settings.host}:{settings.port}", flush=True)
     config = uvicorn.Config(

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -36,13 +37,15 @@ class Settings(BaseSettings):
     port: int = Field(7860, ge=0, le=65535, description="Port to listen on.")
     text_models: Annotated[tuple[str, ...], NoDecode] = Field(
         (str(BUNDLED / "poet"),),
-        description="Text models, separated by commas: a local folder, or ORG/NAME@COMMIT of the "
-        "Hub. The first is the default.",
+        description="Text models, separated by commas: a local folder, ORG/NAME@COMMIT of the "
+        "Hub, or an engine that serves one, openai:ADDRESS#MODEL or "
+        "hf-inference:PROVIDER#ORG/NAME (docs/engines.md). The first is the default.",
     )
     image_models: Annotated[tuple[str, ...], NoDecode] = Field(
         (str(BUNDLED / "painter"),),
         description="Text-to-image models in the diffusers format, separated by commas: a local "
-        "folder, or ORG/NAME@COMMIT of the Hub. The first is the default.",
+        "folder, or ORG/NAME@COMMIT of the Hub; or an engine, as for texts (docs/engines.md). The "
+        "first is the default.",
     )
     image_adapters: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -66,6 +69,21 @@ class Settings(BaseSettings):
         default_factory=lambda: not os.environ.get("SPACE_ID"),
         description="Whether visitors may train latent models of their own, one at a time (the "
         "default, but not on Hugging Face Spaces).",
+    )
+    engine_at_once: int = Field(
+        16,
+        ge=1,
+        description="Requests that one engine is sent at once, all its endpoints together; "
+        "?at_once= in its entry is for that engine alone.",
+    )
+    engine_connect_seconds: float = Field(
+        5, gt=0, description="Seconds in which an engine's endpoint must take a connection."
+    )
+    engine_first_seconds: float = Field(
+        120, gt=0, description="Seconds in which an engine must send a first token, or a picture."
+    )
+    engine_silence_seconds: float = Field(
+        60, gt=0, description="Seconds that an engine may be silent between two tokens."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -144,6 +162,11 @@ class Settings(BaseSettings):
         if 0 < len(value.get_secret_value()) < 16:
             raise ValueError("an owner token needs at least 16 characters")
         return value
+
+    def secret_in(self, variable: str) -> SecretStr | None:
+        """The value of an environment variable that a setting names, or of a line of `.env`."""
+        value = os.environ.get(variable) or dotenv_values(ROOT / ".env").get(variable)
+        return SecretStr(value) if value else None
 
     @property
     def database(self) -> str:

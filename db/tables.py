@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -138,7 +139,9 @@ class ModelVersion(Base):
     name: Mapped[str] = mapped_column(String(200))  # what the model picker shows
     source: Mapped[str] = mapped_column(Text)  # hub id or folder
     revision: Mapped[str | None] = mapped_column(String(64))  # commit, of a hub model
-    weights_sha256: Mapped[str] = mapped_column(Hash)
+    weights_sha256: Mapped[str] = mapped_column(Hash)  # of an engine's model: of its name
+    verified: Mapped[bool] = mapped_column(default=True, server_default=true())  # saw the weights
+    says: Mapped[dict[str, Any] | None]  # what an engine said of itself when it was first used
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     state: Mapped[str] = mapped_column(String(16), default="live")
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -171,6 +174,7 @@ class Generation(Base):
     output_text: Mapped[str | None] = mapped_column(Text)
     media_sha256: Mapped[str | None] = mapped_column(Hash, index=True)  # of the file in db/media.py
     latent: Mapped[dict[str, Any] | None]  # {"z": [floats]}, for a vector also {"x": [floats]}
+    served: Mapped[dict[str, Any] | None]  # by an engine: the endpoint, and what it said
     status: Mapped[str] = mapped_column(String(16))
     finish_reason: Mapped[str | None] = mapped_column(String(16))  # end, length, stop, error
     input_tokens: Mapped[int | None]

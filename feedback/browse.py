@@ -278,6 +278,7 @@ def versions(session: Session) -> list[Row]:
         ModelVersion.name,
         ModelVersion.revision,
         ModelVersion.weights_sha256,
+        ModelVersion.verified,
         ModelVersion.state,
     ).order_by(ModelVersion.id)
     return [dict(row._mapping) for row in session.execute(query)]

@@ -1,6 +1,7 @@
 """Run the real app in a process of its own, as a visitor would find it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -53,7 +54,11 @@ def served(data_dir: Path, **settings: str) -> Iterator[Served]:
             yield Served(f"http://127.0.0.1:{port}", data_dir)
         finally:
             process.terminate()
-            process.wait(20)
+            try:
+                process.wait(1)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)  # wait no longer for clients that stay connected
+                process.wait(20)
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path, seconds: int = 120) -> None:

@@ -37,8 +37,11 @@ from models.engines import BadEngine
 from models.jobs import Jobs
 from ui.latent_models import LatentModels
 from ui.mount import mount_pages
+from web import logs
 from web.app import create_app
 from web.language import LanguageDoor
+from web.metrics import look_at_models
+from web.tracing import NoTracing
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -79,9 +82,13 @@ def make_app(settings: Settings) -> FastAPI:
             replicator=services.replicator,
         )
         mount_pages(app, pages, settings.data_dir)
+        app.add_middleware(LanguageDoor)
+        services.looks.append(look_at_models(every_queue, jobs))
+
+    def every_queue() -> list[Queue]:
+        return [*queues.values(), *image_queues.values(), *latents.queues()]
 
     app = create_app(settings, mount)
-    app.add_middleware(LanguageDoor)
     with_models(app, [*queues.values(), *image_queues.values(), *latents.offered.values()], latents)
     return app
 
@@ -109,16 +116,17 @@ def with_models(app: FastAPI, queues: Sequence[Queue], latents: LatentModels) ->
 
 def main() -> None:
     settings = Settings()
+    logs.set_up(settings.log_level, settings.log_format)
     try:
         app = make_app(settings)
-    except (UnsafeDatabase, NewerDatabase, BadEngine, *NO_START) as problem:
+    except (UnsafeDatabase, NewerDatabase, BadEngine, NoTracing, *NO_START) as problem:
         sys.exit(str(problem))
     print(f"GenLoop on http://{settings.host}:{settings.port}", flush=True)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        log_level=settings.log_level,
+        log_config=None,  # web/logs.py has set it up
         access_log=False,
         server_header=False,
         proxy_headers=False,  # the gate decides whom to believe (web/identity.py)

@@ -455,7 +455,7 @@ def open_image_queues(
         if name in queues:
             name = source
         load = partial(load_image_generator, source, placement, () if number else adapters, memory)
-        queues[name] = ModelQueue(name, load, max_waiting)
+        queues[name] = ModelQueue(name, load, max_waiting, task="image")
     return queues
 
 

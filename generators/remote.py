@@ -91,6 +91,20 @@ class RemoteQueue(Generic[Served]):
         """Begin to serve, and to look after the endpoints."""
         self._thread.start()
 
+    @property
+    def task(self) -> str:
+        return self.model.task
+
+    @property
+    def family(self) -> str:
+        """The name that its requests are counted under."""
+        return self.name
+
+    def waiting(self) -> list[Ticket]:
+        """The requests that have no slot yet, the oldest first."""
+        with self._lock:
+            return list(self._waiting)
+
     def wait_until_loaded(self, seconds: float) -> State:
         """Wait until the endpoints were asked for the first time; for scripts and tests."""
         self._ready.wait(seconds)

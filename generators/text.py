@@ -277,7 +277,7 @@ def open_queues(
         if name in queues:
             name = source
         load = partial(load_text_generator, source, placement)
-        queues[name] = ModelQueue(name, load, max_waiting)
+        queues[name] = ModelQueue(name, load, max_waiting, task="text")
     return queues
 
 

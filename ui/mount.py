@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from ui.language import Language
 from ui.owner_page import owner_page
 from ui.page import CSS, page_head, public_page
+from ui.quiet import hush
 from ui.services import Services
 from ui.theme import theme
 
@@ -19,6 +20,7 @@ OWNER_PAGES = {"zh": ("/owner/zh", "../../"), "en": ("/owner", "../")}
 
 def mount_pages(app: FastAPI, services: Services, data_dir: Path) -> None:
     """Mount the owner's and the public pages in both languages."""
+    hush()
     version = static_version()
     for code, (path, root) in OWNER_PAGES.items():
         language = Language(code)

@@ -10,9 +10,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+if __name__ == "__main__" and sys.argv[1:]:  # `python app.py doctor`, or a question for --help
+    # Before the imports below: they take long, and may be what is broken.
+    from web.doctor.main import run
+
+    run()
+
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -28,10 +33,8 @@ from db.migrate import NewerDatabase
 from db.replica.boot import NO_START
 from db.replica.replicator import Replicator
 from feedback.answer import Queue
-from generators.engines import open_engine
 from generators.image import open_image_queues
 from generators.text import open_queues
-from generators.wire import EngineLimits
 from models.device import placement
 from models.engines import BadEngine
 from models.jobs import Jobs
@@ -39,6 +42,7 @@ from ui.latent_models import LatentModels
 from ui.mount import mount_pages
 from web import logs
 from web.app import create_app
+from web.engines import engines_of
 from web.language import LanguageDoor
 from web.metrics import look_at_models
 from web.tracing import NoTracing
@@ -49,15 +53,8 @@ def make_app(settings: Settings) -> FastAPI:
     if settings.torch_threads:
         torch.set_num_threads(settings.torch_threads)
     where = placement(settings.device, settings.dtype)
-    limits = EngineLimits(
-        connect=settings.engine_connect_seconds,
-        first=settings.engine_first_seconds,
-        silence=settings.engine_silence_seconds,
-        at_once=settings.engine_at_once,
-    )
-    engine = (limits, settings.max_waiting, settings.secret_in)
     queues = open_queues(
-        settings.text_models, where, settings.max_waiting, partial(open_engine, "text", *engine)
+        settings.text_models, where, settings.max_waiting, engines_of(settings, "text")
     )
     image_queues = open_image_queues(
         settings.image_models,
@@ -65,7 +62,7 @@ def make_app(settings: Settings) -> FastAPI:
         settings.max_waiting,
         settings.image_adapters,
         settings.image_memory,
-        partial(open_engine, "image", *engine),
+        engines_of(settings, "image"),
     )
     jobs = Jobs(settings.data_dir / "jobs", remembered=BUNDLED / "vae")
     latents = LatentModels(settings.vae_models, where, settings.max_waiting, jobs)

@@ -27,7 +27,13 @@ MAY_IMPORT = {
 OURS = {*MAY_IMPORT, "app", "benchmarks", "docs", "tests"}
 SHOW_PAGES = {"ui", "app.py", "benchmarks"}  # what may import gradio
 # benchmarks/processes.py hands its environment on to the servers that it starts.
-READ_ENVIRONMENT = {"config.py", "app.py", "web/services.py", "benchmarks/processes.py"}
+READ_ENVIRONMENT = {
+    "config.py",
+    "app.py",
+    "web/services.py",
+    "web/doctor/main.py",
+    "benchmarks/processes.py",
+}
 READ_SETTINGS = {
     "app.py",
     "db/backup.py",
@@ -36,6 +42,7 @@ READ_SETTINGS = {
     "db/restore.py",
     "feedback/demo.py",
     "feedback/export.py",
+    "web/doctor/main.py",
 }
 
 SOURCES = sorted(

@@ -151,7 +151,7 @@ def may_come_back(queue: Queue | None) -> bool:
 
 def id_of(request: gr.Request) -> str:
     """The id that web/watch.py gave the HTTP request behind an event."""
-    scope = getattr(request.request, "scope", {})
+    scope = getattr(getattr(request, "request", None), "scope", {})
     return str(scope.get(IN_SCOPE, ""))
 
 

@@ -21,7 +21,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 OURS = ("app", "config", "db", "feedback", "generators", "genloop", "models", "ui", "web")
 # Libraries whose lines speak of the server alone.
-PLAIN = ("uvicorn", "alembic")
+PLAIN = ("uvicorn",)
 WITHHELD = "(what it said is shown at the level debug alone)"
 # What every record has; everything else came with `extra` and is a field of the line.
 KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
@@ -36,6 +36,10 @@ def set_up(level: Level, form: Format) -> None:
     logging.basicConfig(
         level="DEBUG" if level == "debug" else others, handlers=[handler], force=True
     )
+    for known in logging.root.manager.loggerDict.values():
+        if isinstance(known, logging.Logger):  # some libraries have brought a handler of their own
+            known.handlers.clear()
+            known.propagate = True
     for name in (*OURS, *PLAIN):
         logging.getLogger(name).setLevel(level.upper())
     logging.captureWarnings(True)

@@ -46,6 +46,7 @@ class Watch:
             return await self.app(scope, receive, send)
         request_id = id_of(scope, self.hops)
         REQUEST_ID.set(request_id)  # each request runs in a context of its own
+        root = scope.get("root_path", "")  # under which a proxy serves the app
         status, began, took = 0, time.perf_counter(), 0.0
 
         async def noting(message: Message) -> None:
@@ -64,7 +65,7 @@ class Watch:
             raise
         finally:
             OPEN.dec()
-            note(scope, status, took)
+            note(scope, route_of(scope, root), status, took)
 
 
 def id_of(scope: Scope, hops: int) -> str:
@@ -75,10 +76,10 @@ def id_of(scope: Scope, hops: int) -> str:
     return request_id
 
 
-def note(scope: Scope, status: int, took: float) -> None:
+def note(scope: Scope, route: str, status: int, took: float) -> None:
     """status: 0 where the client was gone before an answer began."""
     method = scope["method"] if scope["method"] in METHODS else "other"
-    route, code = route_of(scope), scope.get(CODE, "")
+    code = scope.get(CODE, "")
     REQUESTS.labels(method, route, str(status or "gone")).inc()
     if status:
         TOOK.labels(method, route).observe(took)
@@ -90,7 +91,11 @@ def note(scope: Scope, status: int, took: float) -> None:
         log.log(level, "request", extra=fields | ({"code": code} if code else {}))
 
 
-def route_of(scope: Scope) -> str:
-    """The pattern of the path; "-" where no route was found, or was not looked for."""
+def route_of(scope: Scope, root: str) -> str:
+    """The pattern of the path, behind the place of a mounted app.
+
+    "-" stands where no route was found, or none was looked for.
+    """
+    mounted = scope.get("root_path", "").removeprefix(root).rstrip("/")
     path = getattr(scope.get("route"), "path", None)
-    return path or "-"
+    return f"{mounted}{path}" if path else f"{mounted}/-" if mounted else "-"

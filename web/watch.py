@@ -6,6 +6,7 @@ A request is named by its route, never by its path: paths hold the ids of visito
 import logging
 import re
 import secrets
+import sys
 import time
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -59,12 +60,11 @@ class Watch:
         OPEN.inc()
         try:
             await self.app(scope, receive, noting)
-        except Exception:  # answered outside of us, by web/errors.py
-            status, took = status or 500, took or time.perf_counter() - began
-            scope.setdefault(CODE, "internal")
-            raise
         finally:
             OPEN.dec()
+            if isinstance(sys.exception(), Exception):  # answered outside of us, by web/errors.py
+                status, took = status or 500, took or time.perf_counter() - began
+                scope.setdefault(CODE, "internal")
             note(scope, route_of(scope, root), status, took)
 
 

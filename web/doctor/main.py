@@ -31,9 +31,9 @@ CHECKS = (
     ("storage", "database"),
     ("storage", "database_clock"),
     ("storage", "copy"),
-    ("surroundings", "proxies"),
-    ("surroundings", "hub"),
-    ("surroundings", "traces"),
+    ("network", "proxies"),
+    ("network", "hub"),
+    ("network", "traces"),
     ("weights", "models"),
     ("weights", "engines"),
 )

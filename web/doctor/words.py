@@ -274,7 +274,7 @@ ENGLISH: Sentences = {
     ),
     "copy_behind": (
         "{rows} rows have waited for it for up to {seconds} s",
-        "Look whether the app runs, and at what it says of copying in its log and the owner's area.",
+        "See whether the app runs, and what it says of copying in its log and the owner's area.",
     ),
     "device_ok": ("they run on {device}, in {dtype}", ""),
     "device_none": ("GENLOOP_DEVICE={device}: {reason}", "Set GENLOOP_DEVICE=auto."),

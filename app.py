@@ -28,11 +28,13 @@ from uvicorn.config import STARTUP_FAILURE
 
 import ui.services
 from config import BUNDLED, Settings
-from db.engine import UnsafeDatabase
+from db.engine import Database, UnsafeDatabase
 from db.migrate import NewerDatabase
 from db.replica.boot import NO_START
 from db.replica.replicator import Replicator
 from feedback.answer import Queue
+from feedback.scheduled_export import export_schedule, scheduled_export
+from feedback.scheduler import Scheduler
 from generators.image import open_image_queues
 from generators.text import open_queues
 from models.device import placement
@@ -86,11 +88,22 @@ def make_app(settings: Settings) -> FastAPI:
         return [*queues.values(), *image_queues.values(), *latents.queues()]
 
     app = create_app(settings, mount)
-    with_models(app, [*queues.values(), *image_queues.values(), *latents.offered.values()], latents)
+from feedback.scheduled_export import export_schedule, scheduled_export
+from feedback.scheduler import Scheduler
     return app
 
 
-def with_models(app: FastAPI, queues: Sequence[Queue], latents: LatentModels) -> None:
+def export_scheduler(settings: Settings, database: Database) -> Scheduler | None:
+    """What exports by itself, if the owner wants that."""
+    schedule = export_schedule(settings)
+    if not schedule.every_hours and not schedule.every_labels:
+        return None
+    return Scheduler(database, schedule, scheduled_export(settings))
+
+
+def with_models(
+    app: FastAPI, queues: Sequence[Queue], latents: LatentModels, scheduler: Scheduler | None
+) -> None:
     """Load the models once the app is up, and let them end before it lets go of its database."""
     inner = app.router.lifespan_context
 
@@ -103,7 +116,11 @@ def with_models(app: FastAPI, queues: Sequence[Queue], latents: LatentModels) ->
             # the imports would stop everybody for a third of a second.
             gc.collect()
             gc.freeze()
+            if scheduler is not None:
+                scheduler.start()
             yield state
+            if scheduler is not None:
+                scheduler.close()
             for queue in queues:
                 queue.close()
             latents.close()

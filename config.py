@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -124,10 +124,30 @@ class Settings(BaseSettings):
     replica_events: int = Field(
         200, ge=1, description="Written rows after which they are copied without waiting longer."
     )
+    export_every_hours: float = Field(
+        0,
+        ge=0,
+        description="Export by itself every so many hours; 0 or empty: not for this reason.",
+    )
+    export_every_labels: int = Field(
+        0,
+        ge=0,
+        description="Export by itself after so many new feedback events and votes that may be "
+        "trained on; 0 or empty: not for this reason.",
+    )
+    export_formats: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("sft", "dpo", "kto"),
+        description="Formats of these exports, separated by commas. Each is a dataset of its own.",
+    )
+    export_push_to: str = Field(
+        "",
+        description="Where these exports are pushed: hf://datasets/OWNER/NAME, a URL such as "
+        "s3://BUCKET/PATH, or a folder; {format} in it stands for the format. Empty: nowhere.",
+    )
     hub_token: SecretStr = Field(
         SecretStr(""),
-        description="Token of the Hugging Face Hub that may write, for the copy; empty: HF_TOKEN, "
-        "or that of `hf auth login`.",
+        description="Token of the Hugging Face Hub that may write, for the copy and for pushing "
+        "exports; empty: HF_TOKEN, or that of `hf auth login`.",
     )
     metrics_token: SecretStr = Field(
         SecretStr(""),
@@ -156,6 +176,7 @@ class Settings(BaseSettings):
         "image_memory",
         "vae_models",
         "allowed_origins",
+        "export_formats",
         mode="before",
     )
     @classmethod
@@ -163,6 +184,21 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("export_every_hours", "export_every_labels", mode="before")
+    @classmethod
+    def empty_is_never(cls, value: object) -> object:
+        return 0 if value == "" else value
+
+    @model_validator(mode="after")
+    def one_repository_for_each_format(self) -> "Settings":
+        target = self.export_push_to
+        if target.startswith("hf://") and len(self.export_formats) > 1 and "{format}" not in target:
+            raise ValueError(
+                "a repository of the Hub holds one dataset: put {format} into "
+                "GENLOOP_EXPORT_PUSH_TO, or name one format"
+            )
+        return self
 
     @field_validator("text_models")
     @classmethod

@@ -70,7 +70,9 @@ class Writer:
         """Refuse new work; what was taken before is committed when this returns."""
         with self.lock:
             self.paused = True
-        self.submit(lambda session: None, though_paused=True).result()
+            closed = self.closed
+        if not closed:
+            self.submit(lambda session: None, though_paused=True).result()
 
     def resume(self) -> None:
         with self.lock:

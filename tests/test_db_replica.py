@@ -19,14 +19,18 @@ from db.replica.state import Superseded
 from db.replica.targets import TargetDown
 from db.tables import (
     Consent,
+    ErasedRater,
     Export,
     ExportRow,
     FeedbackEvent,
     Generation,
+    Import,
     ModelVersion,
     Replica,
     Review,
+    ScheduledRun,
     Visitor,
+    now,
 )
 from feedback.erase import erase
 from tests.factories import (
@@ -103,6 +107,15 @@ def everything(session) -> None:
     session.flush()
     row = {"export_id": 1, "row": 0, "event_id": event.id, "row_sha256": "1" * 64}
     session.execute(insert(ExportRow), [row, row | {"event_id": -7}])
+    session.add(Import(source="a", format="feel", file_name="雪.jsonl", file_sha256="2" * 64))
+    session.add(ErasedRater(rater_hash="3" * 64))
+    session.flush()
+    consent = session.get_one(Consent, ann.consent_id)
+    consent.import_id = 1
+    version = session.scalars(select(ModelVersion)).first()
+    version.verified, version.says = False, {"id": "雪", "owned_by": None}
+    run = {"job": "export", "holder": "x", "fence": 1, "state": "finished", "started_at": now()}
+    session.add(ScheduledRun(**run, last_event_id=1, last_vote_id=1, finished_at=now()))
 
 
 # There and back
@@ -118,6 +131,8 @@ def test_everything_comes_back_as_it_was(copied, rebuild):
     database, media, report = rebuild()
 
     assert contents(database) == contents(copied.database)
+    empty = {name for name, (rows, _) in contents(database).items() if not rows}
+    assert empty == {"training_runs", "decisions"}, "everything() fills the others"
     assert pictures_of(media) == pictures_of(copied.media)
     assert report.marks == 3 and report.pictures == 2 and not report.missing_pictures
     assert copied.pending().rows == 0
@@ -637,6 +652,7 @@ def test_who_comes_later_goes_on_and_who_was_there_stops(copied, target, quick_p
     copied.fill()
     copied.copy()
     second = open_copied(quick_path / "second", target)
+    assert not second.shipper.needs_base(), "what is there is whole, and need not be copied again"
     copied.fill("lost")
 
     with pytest.raises(Fenced, match="another copy of the app"):

@@ -49,7 +49,7 @@ def rated(session) -> str:
 
 def test_every_table_is_copied_or_known_to_be_of_this_database_alone():
     assert {table.name for table in journal.TABLES} | journal.LOCAL == set(Base.metadata.tables)
-    assert {"changes", "replica"} == journal.LOCAL
+    assert {"changes", "replica", "leases"} == journal.LOCAL
 
 
 def test_what_is_written_is_noted_by_its_key_and_not_by_its_words(noted_by_both):

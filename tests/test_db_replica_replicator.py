@@ -262,6 +262,26 @@ def test_who_asked_and_never_came_is_not_waited_for(quick_path, target, monkeypa
         assert handover.wishes(target.names("log")) == []
 
 
+def test_a_target_that_goes_away_while_somebody_is_waited_for_changes_nothing(
+    quick_path, target, monkeypatch
+):
+    """Nobody comes after all: in the end visitors are served again."""
+    monkeypatch.setattr(replicator, "RECLAIM", 0.2)
+    with running(quick_path / "app", target) as app:
+        wait_until(lambda: app.safety.safe_at)
+        target.put({f"{handover.WISH}x.json": b"0"})
+        wait_until(lambda: app.safety.state == "handed_over")
+        target.folder.rename(quick_path / "away")
+        wait_until(lambda: app.safety.state == "failing")
+        with pytest.raises(Paused):
+            app.fill()
+        for path in (quick_path / "away" / "log").glob("wanted-*"):
+            path.unlink()
+        (quick_path / "away").rename(target.folder)
+        wait_until(lambda: app.safety.state == "copying")
+        app.fill("bob")
+
+
 def test_another_secret_after_a_rebuild_is_told(quick_path, target, caplog):
     with running(quick_path / "first", target) as app:
         app.fill()

@@ -18,6 +18,7 @@ from db.writer import Busy
 from feedback.consent import TERMS_VERSION
 from feedback.identity import HEADER
 from tests.factories import count, drawn
+from tests.replicas import wait_until
 from tests.web import arrive, client_of, make_app, serving
 from ui.strings import ERRORS
 from web import errors
@@ -624,6 +625,34 @@ def test_the_server_does_not_log_what_was_sent(tmp_path, monkeypatch, capfd):
 def test_health_tells_no_secrets(client):
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/ready").json() == {"status": "ready"}
+
+
+def test_health_says_how_much_is_not_yet_copied(quick_path):
+    (quick_path / "target").mkdir()
+    given = {"replica": str(quick_path / "target"), "replica_seconds": 1_000.0, "secret": "x" * 20}
+    with client_of(make_app(quick_path / "data", **given)) as client:
+        ann = arrive(client)
+        [poem] = ann.make()
+        wait_until(lambda: "safe_at" in client.get("/health").json()["replica"])
+        ann.say(poem, "thumb", 1)
+        replica = client.get("/health").json()["replica"]
+
+        assert replica["state"] == "copying"
+        assert replica["unsafe_events"] == 1
+        assert 0 <= replica["oldest_seconds"] < 1_000
+        assert str(quick_path) not in client.get("/health").text
+
+
+def test_an_app_that_another_has_taken_over_from_says_so(sqlite_client):
+    ann = arrive(sqlite_client)
+    [poem] = ann.make()
+    sqlite_client.app.state.services.database.writer.pause()
+    answer = ann.say(poem, "thumb", 1)
+
+    assert code_of(answer) == (503, "busy")
+    assert sqlite_client.get("/ready").status_code == 503
+    assert sqlite_client.get("/health").json() == {"status": "ok"}
+    assert ann.request("GET", "/api/generations").status_code == 200
 
 
 def test_a_database_that_does_not_answer_is_not_healthy(sqlite_client, monkeypatch):

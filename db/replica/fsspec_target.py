@@ -29,7 +29,11 @@ class FsspecTarget:
             options["config_kwargs"] = PATIENCE
         try:
             self.files, self.root = fsspec.core.url_to_fs(url.rstrip("/"), **options)
-        except (ImportError, ValueError) as problem:
+        except ImportError as problem:
+            raise UnusableTarget(
+                f"{self.url}: {problem} (for s3:// there is requirements-s3.txt)"
+            ) from problem
+        except ValueError as problem:
             raise UnusableTarget(f"{self.url}: {problem}") from problem
         self.warned = False
         self.asynchronous = bool(getattr(self.files, "async_impl", False))

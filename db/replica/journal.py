@@ -16,10 +16,11 @@ from sqlalchemy import Connection, Table, delete, func, or_, select, text, updat
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.tables import Base, Change, Replica
+from db.tables import Base, Change, Lease, Replica
 
-# Tables of this database alone; everything else is copied.
-LOCAL = {Change.__tablename__, Replica.__tablename__}
+# Tables of this database alone; everything else is copied. A lease is of processes that are gone
+# when a copy is needed, and is renewed all the time.
+LOCAL = {Change.__tablename__, Replica.__tablename__, Lease.__tablename__}
 TABLES = [table for table in Base.metadata.sorted_tables if table.name not in LOCAL]
 BY_NAME = {table.name: table for table in TABLES}
 SAID = ("feedback_events", "votes")  # what visitors count as theirs
@@ -54,13 +55,19 @@ class Pending:
 def install(database: Database) -> bool:
     """Make the triggers; whether all of them were there already, so that nothing was missed."""
     with database.write_engine.begin() as connection:
-        if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        there = triggers(connection)
-        missing = [table for table in TABLES if not names_of(table, database) <= there]
-        for table in missing:
-            for statement in statements(table, database):
-                connection.exec_driver_sql(statement)
+        return install_on(connection)
+
+
+def install_on(connection: Connection) -> bool:
+    """The same in a transaction that is under way."""
+    sqlite = connection.dialect.name == "sqlite"
+    if not sqlite:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+    there = triggers(connection)
+    missing = [table for table in TABLES if not names_of(table, sqlite) <= there]
+    for table in missing:
+        for statement in statements(table, sqlite):
+            connection.exec_driver_sql(statement)
     return not missing
 
 
@@ -90,15 +97,15 @@ def triggers(connection: Connection) -> set[str]:
     return {name for name in connection.scalars(text(query)) if name.startswith(PREFIX)}
 
 
-def names_of(table: Table, database: Database) -> set[str]:
-    if not database.is_sqlite:
+def names_of(table: Table, sqlite: bool) -> set[str]:
+    if not sqlite:
         return {f"{PREFIX}{table.name}"}
     return {f"{PREFIX}{table.name}_{event}" for event in ("insert", "update", "delete")}
 
 
-def statements(table: Table, database: Database) -> Iterator[str]:
+def statements(table: Table, sqlite: bool) -> Iterator[str]:
     """The SQL that makes the triggers of a table."""
-    if database.is_sqlite:
+    if sqlite:
         for event, row, gone in (("INSERT", "NEW", 0), ("UPDATE", "NEW", 0), ("DELETE", "OLD", 1)):
             yield (
                 f"CREATE TRIGGER IF NOT EXISTS {PREFIX}{table.name}_{event.lower()} "

@@ -24,7 +24,7 @@ from db.engine import Database
 from db.ids import uuid7
 from db.media import MediaStore
 from db.migrate import LOCK, scripts
-from db.replica import marks, pictures, rows, segments, serials
+from db.replica import journal, marks, pictures, rows, segments, serials
 from db.replica.journal import TABLES
 from db.replica.marks import READERS, NewerReplica, Written
 from db.replica.rows import AT_ONCE, Row
@@ -61,7 +61,6 @@ class Report:
     missing_pictures: list[str] = field(default_factory=list)
     damages: list[str] = field(default_factory=list)  # what was skipped, in words
     newest: Written | None = None
-    copy_id: str = ""  # of the database as it is now
 
 
 def is_empty(session: Session) -> bool:
@@ -95,12 +94,12 @@ def replay(
             if not is_empty(session):
                 raise NotEmpty("the database is not empty")
             session.execute(delete(ModelVersion))
-            for one in written:
-                apply_all(session, target, one.mark.segments, report, skip_damaged)
+            wanted = (segment for one in written for segment in one.mark.segments)
+            apply_all(session, target, wanted, report, skip_damaged)
             if skip_damaged:
                 drop_orphans(session, report)
             fetch_pictures(session, media, target, report, skip_damaged)
-            finish(session, written[-1], report)
+            finish(session, written[-1])
             check_references(session, database)
     except IntegrityError as problem:
         raise ReplicaDamaged(
@@ -142,10 +141,8 @@ def prepare(session: Session, database: Database) -> None:
     for limit in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
         session.execute(text(f"SET LOCAL {limit} = 0"))
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-    for table, name in references():
-        session.execute(
-            text(f"ALTER TABLE {table} ALTER CONSTRAINT {name} DEFERRABLE INITIALLY DEFERRED")
-        )
+    for reference in references(session):
+        session.execute(text(f"ALTER TABLE {reference} DEFERRABLE INITIALLY DEFERRED"))
 
 
 def check_references(session: Session, database: Database) -> None:
@@ -153,17 +150,19 @@ def check_references(session: Session, database: Database) -> None:
     if database.is_sqlite:
         return
     session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
-    for table, name in references():
-        session.execute(text(f"ALTER TABLE {table} ALTER CONSTRAINT {name} NOT DEFERRABLE"))
+    for reference in references(session):
+        session.execute(text(f"ALTER TABLE {reference} NOT DEFERRABLE"))
 
 
-def references() -> list[tuple[str, str]]:
-    """Table and name of every foreign key."""
-    return [
-        (table.name, str(key.name))
-        for table in TABLES
-        for key in sorted(table.foreign_key_constraints, key=lambda key: str(key.name))
-    ]
+def references(session: Session) -> list[str]:
+    """Every foreign key of PostgreSQL, as ALTER TABLE names it."""
+    query = (
+        "SELECT format('%I ALTER CONSTRAINT %I', relname, conname) FROM pg_constraint "
+        "JOIN pg_class ON pg_class.oid = conrelid "
+        "WHERE contype = 'f' AND relnamespace = current_schema()::text::regnamespace "
+        "ORDER BY relname, conname"
+    )
+    return list(session.scalars(text(query)))
 
 
 def apply_all(
@@ -313,15 +312,18 @@ def fetch(media: MediaStore, target: Target, sha256: str) -> str | None:
     return None
 
 
-def finish(session: Session, newest: Written, report: Report) -> None:
-    """Numbers go on behind the last ones, and the database knows whose copy it is."""
+def finish(session: Session, newest: Written) -> None:
+    """Numbers go on behind the last ones, and the database knows whose copy it is.
+
+    From here on its changes are noted, in the same transaction: the copy at the target is whole.
+    """
     serials.write(session, newest.mark.serials, jump=0 if newest.mark.released else serials.JUMP)
-    session.execute(delete(Change))  # what the triggers noted of the replay
+    journal.install_on(session.connection())
+    session.execute(delete(Change))  # what triggers noted of the replay, if there were any
     session.execute(delete(Replica))
-    report.copy_id = uuid7()
     state = {
         "id": 1,
-        "copy_id": report.copy_id,
+        "copy_id": uuid7(),
         "seq": newest.mark.seq,
         "mark_sha256": newest.sha256,
         "whole": True,

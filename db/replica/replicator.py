@@ -16,7 +16,7 @@ from db.replica.marks import NewerReplica
 from db.replica.segments import Damaged
 from db.replica.ship import Fenced, Foreign, Shipper
 from db.replica.state import Superseded
-from db.replica.targets import UnusableTarget
+from db.replica.targets import Missing, UnusableTarget
 from db.writer import Busy, Writer
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ LAST_WORDS = 6.0  # seconds that the end of the app waits for the last copy
 RECLAIM = 60.0  # seconds after which a wish that is not renewed is nobody's any more
 
 # What may be better at the next attempt: the target (TargetDown), the disk, the database.
-PASSING = (OSError, OperationalError, PoolTimeout, Busy)
+# A file may be gone that was listed a moment ago, when another app has just cleaned up.
+PASSING = (OSError, Missing, OperationalError, PoolTimeout, Busy)
 # What only a person can mend; nothing more is copied.
 FINAL = (Foreign, Fenced, Damaged, NewerReplica, UnusableTarget)
 
@@ -58,7 +59,8 @@ class Replicator:
         self.problem = ""  # in words, while the state is failing, stuck, fenced or stopped
         self.failures = 0
         self.last_at = self.next_at = 0.0  # of time.monotonic(): an attempt, and the next one
-        self.handed_over_at, self.renewed = 0.0, list[bytes]()
+        self.handed_over_at: float | None = None  # of time.monotonic(), as long as that holds
+        self.renewed: list[bytes] = []  # what stood in the wishes
         self.ending = False
         self.wake = threading.Event()
         self.thread = threading.Thread(target=self._run, name="replicator", daemon=True)
@@ -131,6 +133,7 @@ class Replicator:
                 raise
         except Superseded as problem:
             self.election.lose()
+            self.shipper.detach()
             self._say("standby", str(problem))
             self.next_at = time.monotonic() + LONGEST_PAUSE
         except PASSING as problem:
@@ -166,8 +169,8 @@ class Replicator:
         self._attach()
         if self.state == "standby":
             return
-        if self.state == "handed_over":
-            self._wait_for_successor()
+        if self.handed_over_at is not None:
+            self._wait_for_successor(self.handed_over_at)
             return
         wishes = handover.wishes(self.shipper.watch())
         # Who writes to a PostgreSQL elsewhere cannot be stopped from here; it is durable by itself.
@@ -198,16 +201,19 @@ class Replicator:
         self.handed_over_at = time.monotonic()
         self._say("handed_over")
 
-    def _wait_for_successor(self) -> None:
+    def _wait_for_successor(self, since: float) -> None:
         wishes = handover.wishes(self.shipper.watch())  # raises Fenced once there is one
         renewed = [self.target.read(name) for name in wishes]
         if renewed != self.renewed:  # it is still at its work
-            self.renewed, self.handed_over_at = renewed, time.monotonic()
-        if time.monotonic() - self.handed_over_at < RECLAIM:
+            self.renewed, since = renewed, time.monotonic()
+            self.handed_over_at = since
+        if time.monotonic() - since < RECLAIM:
+            self._say("handed_over")
             return
         log.warning("nobody has come: going on")
         self.target.remove(wishes)
         self.shipper.claim()
+        self.handed_over_at = None
         if self.database.writer is not None:
             self.database.writer.resume()
         self._say("copying")
@@ -215,6 +221,8 @@ class Replicator:
     def _last_words(self) -> None:
         """Copy what is left; the mark says that nothing came after, if nobody else can write."""
         if self.shipper.state is None or self.state not in ("copying", "failing"):
+            return
+        if self.handed_over_at is not None:
             return
         try:
             if self.shipper.needs_base():

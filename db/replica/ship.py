@@ -6,6 +6,7 @@ behind its own.
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +20,8 @@ from db.replica.marks import Mark, Written
 from db.replica.spool import Spool, Spooled
 from db.replica.targets import Content, Taken, Target
 from db.tables import Replica
+
+log = logging.getLogger(__name__)
 
 # When the changes are copied anew as one base: whoever restores has to fetch each mark, but a base
 # costs as much as everything that is kept.
@@ -81,6 +84,8 @@ class Shipper:
         newest = marks.read(self.target, found[-1]) if found else None
         mine = self._note(state.begin)
         if newest is None:
+            if mine.seq:
+                log.warning("%s is empty: everything is copied there anew", self.target.url)
             mine = self._note(state.start_over)
         elif newest.sha256 == mine.pending_sha256 and newest.mark.seq == mine.seq + 1:
             self._settle(newest, just_now=False)  # it arrived, and the process died before it knew

@@ -88,8 +88,13 @@ def make_app(settings: Settings) -> FastAPI:
         return [*queues.values(), *image_queues.values(), *latents.queues()]
 
     app = create_app(settings, mount)
-from feedback.scheduled_export import export_schedule, scheduled_export
-from feedback.scheduler import Scheduler
+    scheduler = export_scheduler(settings, app.state.services.database)
+    with_models(
+        app,
+        [*queues.values(), *image_queues.values(), *latents.offered.values()],
+        latents,
+        scheduler,
+    )
     return app
 
 

@@ -75,7 +75,7 @@ def hub(at: Surroundings) -> Iterator[Finding]:
         yield warn("hub_away", reason=type(problem).__name__)
     else:
         role = (known.get("auth") or {}).get("accessToken", {}).get("role", "")
-        if "copy" in needs and role == "read":
+        if {"copy", "exports"} & set(needs) and role == "read":
             yield fail("hub_read_only", name=known.get("name", "?"))
         else:
             yield ok("hub_ok", name=known.get("name", "?"), needs=", ".join(needs))
@@ -89,6 +89,8 @@ def needing_the_hub(given: Settings) -> Iterator[str]:
         yield "hf-inference"
     if given.replica.startswith("hf://"):
         yield "copy"
+    if given.export_push_to.startswith("hf://"):
+        yield "exports"
 
 
 def traces(at: Surroundings) -> Iterator[Finding]:

@@ -319,7 +319,7 @@ ENGLISH: Sentences = {
     "hub_no_token": ("there is no token, and {needs} needs one", "Set HF_TOKEN."),
     "hub_refused": ("the Hub does not accept the token", "Make a new one, and set HF_TOKEN."),
     "hub_read_only": (
-        "the token of {name} may only read, and the copy has to be written",
+        "the token of {name} may only read, and copies and exports have to be written",
         "Make a fine-grained token that may write to that one repository or bucket.",
     ),
     "hub_offline": ("HF_HUB_OFFLINE is set: the token was not tried", "Unset it to try."),
@@ -558,7 +558,7 @@ CHINESE: Sentences = {
     "hub_no_token": ("没有口令，而 {needs} 需要它", "设置 HF_TOKEN。"),
     "hub_refused": ("Hub 不接受这个口令", "新建一个口令，并设置 HF_TOKEN。"),
     "hub_read_only": (
-        "{name} 的口令只能读取，而副本需要写入",
+        "{name} 的口令只能读取，而副本和导出需要写入",
         "新建一个细粒度口令，允许写入那一个仓库或存储桶。",
     ),
     "hub_offline": ("设置了 HF_HUB_OFFLINE：没有试用口令", "取消它以便试用。"),

@@ -1,7 +1,9 @@
 """GenLoop starts here: settings -> database -> models -> pages -> server."""
 
+import asyncio
 import gc
 import os
+import socket
 import sys
 
 # Before gradio and transformers are imported: nothing is looked up outside unless a setting names
@@ -17,6 +19,7 @@ if __name__ == "__main__" and sys.argv[1:]:  # `python app.py doctor`, or a ques
     run()
 
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -31,7 +34,6 @@ from config import BUNDLED, Settings
 from db.engine import Database, UnsafeDatabase
 from db.migrate import NewerDatabase
 from db.replica.boot import NO_START
-from db.replica.replicator import Replicator
 from feedback.answer import Queue
 from feedback.scheduled_export import export_schedule, scheduled_export
 from feedback.scheduler import Scheduler
@@ -41,13 +43,19 @@ from models.device import placement
 from models.engines import BadEngine
 from models.jobs import Jobs
 from ui.latent_models import LatentModels
-from ui.mount import mount_pages
+from ui.mount import let_go, mount_pages
 from web import logs
 from web.app import create_app
 from web.engines import engines_of
 from web.language import LanguageDoor
 from web.metrics import look_at_models
+from web.services import Services
 from web.tracing import NoTracing
+
+# Seconds after the signal to end: until then a model may go on with a request, and until then
+# requests may go on at all. What comes after takes a few seconds more at worst (a copy to a place
+# that is away), and ten are what Docker and Spaces give.
+WRITE_ON, GRACE = 2.5, 4
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -69,7 +77,7 @@ def make_app(settings: Settings) -> FastAPI:
     jobs = Jobs(settings.data_dir / "jobs", remembered=BUNDLED / "vae")
     latents = LatentModels(settings.vae_models, where, settings.max_waiting, jobs)
 
-    def mount(app: FastAPI, services: Any) -> None:
+    def mount(app: FastAPI, services: Services) -> None:
         pages = ui.services.Services(
             services.database,
             services.media,
@@ -80,6 +88,7 @@ def make_app(settings: Settings) -> FastAPI:
             settings.visitor_training,
             replicator=services.replicator,
         )
+        app.state.pages = pages
         mount_pages(app, pages, settings.data_dir)
         app.add_middleware(LanguageDoor)
         services.looks.append(look_at_models(every_queue, jobs))
@@ -124,11 +133,11 @@ def with_models(
             if scheduler is not None:
                 scheduler.start()
             yield state
+            closing = [queue.close for queue in queues] + [latents.close]
             if scheduler is not None:
-                scheduler.close()
-            for queue in queues:
-                queue.close()
-            latents.close()
+                closing.append(scheduler.close)
+            with ThreadPoolExecutor(len(closing)) as together:  # each may take a step of its model
+                list(together.map(lambda close: close(), closing))
 
     app.router.lifespan_context = lifespan
 
@@ -149,9 +158,9 @@ def main() -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # the gate decides whom to believe (web/identity.py)
-        timeout_graceful_shutdown=8,
+        timeout_graceful_shutdown=GRACE,
     )
-    server = Server(config, app.state.services.replicator)
+    server = Server(config, app)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
@@ -159,16 +168,26 @@ def main() -> None:
 
 
 class Server(uvicorn.Server):
-    """Told to end, it copies at once what is not yet safe, not only after the last visitor."""
+    """Told to end, it is gone within ten seconds, and keeps what visitors have by then.
 
-    def __init__(self, config: uvicorn.Config, replicator: Replicator | None) -> None:
+    What is not yet safe is copied at once, not only after the last visitor. Open pages are let go;
+    requests to models may go on for a while, then they are stopped, as by their visitors.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
-        self.replicator = replicator
+        self.app = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.replicator is not None:
-            self.replicator.hurry()
+        services: Services = self.app.state.services
+        if services.replicator is not None:
+            services.replicator.hurry()
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        let_go(self.app)
+        asyncio.get_running_loop().call_later(WRITE_ON, self.app.state.pages.stop_all)
+        await super().shutdown(sockets)
 
 
 if __name__ == "__main__":

@@ -153,7 +153,12 @@ class RemoteQueue(Generic[Served]):
         """Ask the endpoints how they are, now and then, until the app ends."""
         while not self._stop.is_set():
             checking = asyncio.create_task(self.model.check())
-            await asyncio.wait({checking})
+            ending = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({checking, ending}, return_when=asyncio.FIRST_COMPLETED)
+            ending.cancel()
+            if not checking.done():  # an endpoint that is away takes seconds to say nothing
+                checking.cancel()
+                break
             if checking.exception() is not None:
                 log.error("a check of engine %s failed: %s", self.name, where(checking.exception()))
             self.state = "ready"

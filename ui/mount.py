@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.routing import Mount
 
 from ui.language import Language
 from ui.owner_page import owner_page
@@ -50,6 +51,13 @@ def mount(app: FastAPI, page: gr.Blocks, path: str, data_dir: Path, head: str) -
         ssr_mode=False,
         pwa=False,
     )
+
+
+def let_go(app: FastAPI) -> None:
+    """End the streams by which open pages show that they are there: they would never end."""
+    for route in app.routes:
+        if isinstance(route, Mount) and isinstance(route.app, gr.routes.App):
+            route.app.stop_event.set()
 
 
 def static_version() -> str:

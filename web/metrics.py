@@ -21,7 +21,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.replica import replicator
 from db.replica.safety import safety
+from db.tables import RUN_STATES
 from feedback.answer import Queue
+from feedback.schedule import last_runs
 from generators.batching import State
 from generators.remote import engine_health
 from models.jobs import Jobs
@@ -45,6 +47,7 @@ class Everything:
         yield from REGISTRY.collect()
         yield from of_storage(self.services)
         yield from of_copy(self.services)
+        yield from of_schedule(self.services)
         for look in self.services.looks:
             yield from look()
 
@@ -121,6 +124,26 @@ def of_copy(services: Services) -> Families:
             "Everything that was kept before this moment (seconds since 1970) is copied",
             found.safe_at.timestamp(),
         )
+
+
+def of_schedule(services: Services) -> Families:
+    """How the last run went of each job that the app starts by itself."""
+    try:
+        with services.database.read() as session:
+            runs = last_runs(session)
+    except (OperationalError, PoolTimeout):
+        return
+    began = GaugeMetricFamily(
+        "genloop_scheduled_began_seconds", "When it began (since 1970)", labels=["job"]
+    )
+    went = GaugeMetricFamily(
+        "genloop_scheduled_state", "How the last run of the job went", labels=["job", "state"]
+    )
+    for run in runs:
+        began.add_metric([run.job], run.started_at.timestamp())
+        for state in RUN_STATES:
+            went.add_metric([run.job, state], run.state == state)
+    yield from (family for family in (began, went) if family.samples)
 
 
 def look_at_models(queues: Callable[[], Sequence[Queue]], jobs: Jobs) -> Callable[[], Families]:

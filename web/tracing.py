@@ -3,6 +3,7 @@
 FastAPI makes the spans of HTTP requests, feedback/measures.py those of generations.
 """
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from opentelemetry import trace
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-FLUSH = 2_000  # milliseconds that the end of the app waits for the last spans
+LAST_SPANS = 1.0  # seconds that the end of the app waits for them
 HIDDEN = ("url.path", "url.query", "client.address", "user_agent.original")
 
 
@@ -39,10 +40,11 @@ class Tracing:
         }
 
     def close(self) -> None:
-        """Send what is left."""
-        if self.provider is not None:
-            self.provider.force_flush(FLUSH)
-            self.provider.shutdown()
+        """Send what is left, if that is quick."""
+        if self.provider is not None:  # whose own timeouts are half a minute
+            last = threading.Thread(target=self.provider.shutdown, daemon=True)
+            last.start()
+            last.join(LAST_SPANS)
 
 
 def open_tracing(endpoint: str, service: str) -> Tracing:

@@ -21,7 +21,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 OURS = ("app", "config", "db", "feedback", "generators", "genloop", "models", "ui", "web")
 # Libraries whose lines speak of the server alone.
-PLAIN = ("uvicorn",)
+PLAIN = ("opentelemetry", "uvicorn")
 WITHHELD = "(what it said is shown at the level debug alone)"
 # What every record has; everything else came with `extra` and is a field of the line.
 KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}

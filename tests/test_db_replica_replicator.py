@@ -250,12 +250,12 @@ def test_an_app_that_was_killed_is_not_waited_for_long(quick_path, target):
 
 
 def test_who_asked_and_never_came_is_not_waited_for(quick_path, target, monkeypatch):
-    monkeypatch.setattr(replicator, "RECLAIM", 0.1)
     with running(quick_path / "app", target) as app:
         wait_until(lambda: app.safety.safe_at)
         target.put({f"{handover.WISH}x.json": b"0"})
 
         wait_until(lambda: app.safety.state == "handed_over")
+        monkeypatch.setattr(replicator, "RECLAIM", 0.0)
         wait_until(lambda: app.safety.state == "copying")
         app.fill("bob")
         wait_until(lambda: not app.safety.rows)
@@ -266,7 +266,6 @@ def test_a_target_that_goes_away_while_somebody_is_waited_for_changes_nothing(
     quick_path, target, monkeypatch
 ):
     """Nobody comes after all: in the end visitors are served again."""
-    monkeypatch.setattr(replicator, "RECLAIM", 0.2)
     with running(quick_path / "app", target) as app:
         wait_until(lambda: app.safety.safe_at)
         target.put({f"{handover.WISH}x.json": b"0"})
@@ -278,6 +277,8 @@ def test_a_target_that_goes_away_while_somebody_is_waited_for_changes_nothing(
         for path in (quick_path / "away" / "log").glob("wanted-*"):
             path.unlink()
         (quick_path / "away").rename(target.folder)
+        wait_until(lambda: app.safety.state == "handed_over")
+        monkeypatch.setattr(replicator, "RECLAIM", 0.0)
         wait_until(lambda: app.safety.state == "copying")
         app.fill("bob")
 
@@ -362,15 +363,17 @@ def test_of_two_processes_on_postgresql_one_copies_and_the_other_takes_over(
 
 
 def test_a_rebuild_that_takes_its_time_is_waited_for(quick_path, target, monkeypatch):
-    monkeypatch.setattr(replicator, "RECLAIM", 0.3)
     monkeypatch.setattr(handover, "RENEWED", 0.05)
-    with running(quick_path / "old", target, seconds=0.05) as old:
+    with running(quick_path / "old", target) as old:
         old.fill()
         wait_until(lambda: old.safety.safe_at)
         with handover.wish(target):
             wait_until(lambda: old.safety.state == "handed_over")
-            time.sleep(0.8)  # several times what a forgotten wish is waited for
+            for _ in range(2):  # each time it is renewed, the waiting begins anew
+                since = old.replicator.handed_over_at
+                wait_until(lambda since=since: old.replicator.handed_over_at > since)
             assert old.safety.state == "handed_over"
+        monkeypatch.setattr(replicator, "RECLAIM", 0.0)
         wait_until(lambda: old.safety.state == "copying")
 
 

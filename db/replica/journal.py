@@ -173,7 +173,8 @@ def forget(database: Database, ids: Sequence[tuple[int, int]]) -> None:
         database.write(partial(drop, ids=some), though_paused=True)
 
 
-def drop(session: Session, ids: list[tuple[int, int]]) -> None:
+def drop(session: Session, ids: Sequence[tuple[int, int]]) -> None:
+    """Remove these entries, which must not be too many, in a transaction that is under way."""
     which = or_(*(Change.id.between(first, last) for first, last in ids))
     session.execute(delete(Change).where(which).execution_options(synchronize_session=False))
 

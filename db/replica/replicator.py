@@ -61,7 +61,7 @@ class Replicator:
         self.last_at = self.next_at = 0.0  # of time.monotonic(): an attempt, and the next one
         self.handed_over_at: float | None = None  # of time.monotonic(), as long as that holds
         self.renewed: list[bytes] = []  # what stood in the wishes
-        self.ending = False
+        self.ending = self.hurried = False
         self.wake = threading.Event()
         self.thread = threading.Thread(target=self._run, name="replicator", daemon=True)
 
@@ -72,13 +72,12 @@ class Replicator:
         away is no such reason: visitors are served, and what they say is copied later.
         """
         self._attempt(self._attach)
-        if self.state == "copying":
-            self.next_at = 0.0  # there may be something to copy from before
+        self.hurried = self.state == "copying"  # there may be something to copy from before
         self.thread.start()
 
     def hurry(self) -> None:
         """Copy at the next look: the app is about to end. Signal handlers may call it."""
-        self.next_at = 0.0
+        self.hurried = True
 
     def stop(self, patience: float = LAST_WORDS) -> None:
         """Copy what is left, and stop; wait no longer than `patience` seconds for that."""
@@ -108,7 +107,7 @@ class Replicator:
 
     def _is_due(self) -> bool:
         moment = time.monotonic()
-        if moment >= self.next_at:
+        if self.hurried or moment >= self.next_at:
             return True
         if self.state != "copying" or moment - self.last_at < self.target.least_seconds:
             return False
@@ -119,7 +118,7 @@ class Replicator:
             return False  # the next attempt says so
 
     def _attempt(self, step: Callable[[], None]) -> None:
-        self.last_at = time.monotonic()
+        self.last_at, self.hurried = time.monotonic(), False
         try:
             step()
         except FINAL as problem:

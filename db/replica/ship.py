@@ -8,9 +8,11 @@ behind its own.
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.ids import uuid7
@@ -109,11 +111,14 @@ class Shipper:
         """Another process copies this database; attach() finds out how far it came."""
         self.state, self.newest = None, None
 
-    def watch(self) -> list[str]:
-        """The names in the log, if nobody else has written there; raises Fenced."""
+    def watch(self, known: int = 0) -> list[str]:
+        """The names in the log, if nobody else has written there; raises Fenced.
+
+        known: the number of a mark that we have just written.
+        """
         names = self.target.names(marks.FOLDER)
         found = marks.numbers(names)
-        if found and found[-1] > self._seq():
+        if found and found[-1] > max(self._seq(), known):
             written = marks.read(self.target, found[-1])
             if self.state is None or written.sha256 != self.state.pending_sha256:
                 raise Fenced(
@@ -147,7 +152,6 @@ class Shipper:
             missing = pictures.send(self.target, self.media, spooled.pictures - self.sent)
             self._commit(self._later_mark(spooled, missing, released), spooled)
             self.sent |= spooled.pictures - missing
-        journal.forget(self.database, spooled.ids)
         return True
 
     def ship_everything(self) -> None:
@@ -161,7 +165,6 @@ class Shipper:
             missing = pictures.send(self.target, self.media, spooled.pictures - there)
             self._commit(self._base_mark(spooled, missing), spooled)
             self.sent = spooled.pictures - missing
-        journal.forget(self.database, spooled.ids)
         self.base_took, self.base_ended = time.monotonic() - began, time.monotonic()
 
     def claim(self) -> None:
@@ -245,12 +248,25 @@ class Shipper:
         except Taken:
             self.watch()
             raise Fenced(f"{self.target.url} holds another {mark.name}") from None
-        self.watch()
-        if self.newest is not written:
-            self._settle(written, just_now=True)
+        self.watch(mark.seq)
+        # Whoever asks how much is not yet safe sees the mark and what it is done with at once; only
+        # of very many entries some stay a little longer.
+        portions = list(journal.portions(spooled.ids))
+        self._settle(written, just_now=True, done=portions[0] if portions else ())
+        for some in portions[1:]:
+            journal.forget(self.database, some)
 
-    def _settle(self, written: Written, *, just_now: bool) -> None:
-        self.state = self._note(partial(state.settle, written=written, just_now=just_now))
+    def _settle(
+        self, written: Written, *, just_now: bool, done: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """Note that the mark is at the target. done: entries of the journal, as runs."""
+
+        def settle(session: Session, run_id: str) -> Replica:
+            if done:
+                journal.drop(session, done)
+            return state.settle(session, run_id, written, just_now=just_now)
+
+        self.state = self._note(settle)
         self.newest = written
         self.unclean = self.unclean or written.mark.base
 

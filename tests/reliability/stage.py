@@ -123,21 +123,25 @@ class Kennel:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.child: int | None = None
 
     def start(self, stage: Stage) -> tuple[int, int]:
         """Port and process id of a new server."""
         port = free_port()
         self._say(request_line(stage, port, careless=False))
-        pid = int(self._hear())
+        self.child = int(self._hear())
         wait_until_up(port)
-        return port, pid
+        return port, self.child
 
     def kill(self, pid: int, how: signal.Signals) -> int:
         """The exit status of the server that was started last."""
         os.kill(pid, how)
+        self.child = None
         return int(self._hear())
 
     def close(self) -> None:
+        if self.child is not None:  # a test has failed
+            os.kill(self.child, signal.SIGKILL)
         self.process.kill()
         self.process.wait(PATIENCE)
 

@@ -29,7 +29,7 @@ from tests.reliability.stage import (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module")  # its imports take most of the time
 def kennel():
     kennel = Kennel()
     yield kennel

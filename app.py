@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import logging
 import os
 import socket
 import sys
+import threading
+import time
 
 # Before gradio and transformers are imported: nothing is looked up outside unless a setting names
 # a model of the Hub.
@@ -14,12 +17,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 if __name__ == "__main__" and sys.argv[1:]:  # `python app.py doctor`, or a question for --help
     # Before the imports below: they take long, and may be what is broken.
-    from web.doctor.main import run
-
+    try:
+        from web.doctor.main import run
+    except ModuleNotFoundError as missing:
+        sys.exit(f"{missing.name} is not installed: run make install, and .venv/bin/python app.py")
     run()
 
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -52,10 +56,10 @@ from web.metrics import look_at_models
 from web.services import Services
 from web.tracing import NoTracing
 
-# Seconds after the signal to end: until then a model may go on with a request, and until then
-# requests may go on at all. What comes after takes a few seconds more at worst (a copy to a place
-# that is away), and ten are what Docker and Spaces give.
-WRITE_ON, GRACE = 2.5, 4
+# Ten seconds are what Docker and Spaces give. Seconds after the signal to end: until then a model
+# may go on with a request, and until then requests may go on at all. CLOSE: after that, for a step
+# of a model. The last copy (db/replica/replicator.py) may take 4 more, the last traces half a one.
+WRITE_ON, GRACE, CLOSE = 2.5, 4, 0.7
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -136,10 +140,21 @@ def with_models(
             closing = [queue.close for queue in queues] + [latents.close]
             if scheduler is not None:
                 closing.append(scheduler.close)
-            with ThreadPoolExecutor(len(closing)) as together:  # each may take a step of its model
-                list(together.map(lambda close: close(), closing))
+            app.state.idle = close_all(closing, CLOSE)
 
+    app.state.idle = True
     app.router.lifespan_context = lifespan
+
+
+def close_all(closing: Sequence[Callable[[], None]], seconds: float) -> bool:
+    """Close everything at once; whether it was done in time."""
+    threads = [threading.Thread(target=close, daemon=True) for close in closing]
+    for thread in threads:
+        thread.start()
+    ends = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, ends - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 def main() -> None:
@@ -165,6 +180,9 @@ def main() -> None:
         server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+    if not app.state.idle:  # a model that loads or takes a long step; Python would wait for it
+        logging.getLogger("genloop").warning("the app ends while a model is at work")
+        os._exit(0)  # everything that is kept is in the closed database
 
 
 class Server(uvicorn.Server):

@@ -20,7 +20,11 @@ class Settings(BaseSettings):
     """Settings come from `GENLOOP_*` variables, or a `.env` file beside app.py."""
 
     model_config = SettingsConfigDict(
-        env_prefix="GENLOOP_", env_file=ROOT / ".env", extra="ignore", frozen=True
+        env_prefix="GENLOOP_",
+        env_file=ROOT / ".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a token
     )
 
     data_dir: Path = Field(Path("data"), description="Folder of the database and the secrets.")

@@ -31,24 +31,6 @@ CANARY = "canary 金丝雀"
 ADDRESS = "203.0.113.77"
 
 
-@pytest.fixture
-def restored(monkeypatch):
-    """Logging is one for the whole process: leave it as it was."""
-    loggers = [
-        one
-        for one in (logging.root, *logging.root.manager.loggerDict.values())
-        if isinstance(one, logging.Logger)
-    ]
-    before = [(one, one.handlers[:], one.level, one.propagate) for one in loggers]
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
-    yield
-    logging.captureWarnings(False)
-    for one, handlers, level, propagate in before:
-        one.handlers[:], one.propagate = handlers, propagate
-        one.setLevel(level)
-
-
 def record(name="web.x", level=logging.INFO, message="said %s", *values, **more):
     made = logging.LogRecord(name, level, "/x/site-packages/lib/file.py", 7, message, values, None)
     vars(made).update(more)
@@ -110,7 +92,7 @@ def test_what_others_say_is_shown_at_debug_alone(as_json, said):
     assert "file.py:" in discreet or "ValueError at " in discreet
 
 
-def test_a_thread_that_dies_is_told_without_its_words(restored, capfd):
+def test_a_thread_that_dies_is_told_without_its_words(logging_restored, capfd):
     def die():
         raise RuntimeError(CANARY)
 
@@ -137,7 +119,7 @@ def test_a_thread_that_dies_is_told_without_its_words(restored, capfd):
         ("error", ["web.x error", "lib error"]),
     ],
 )
-def test_the_level_is_for_our_own_lines_first(restored, capfd, level, expected):
+def test_the_level_is_for_our_own_lines_first(logging_restored, capfd, level, expected):
     logs.set_up(level, "json")
     for name in ("web.x", "lib"):
         for said in ("debug", "info", "error"):
@@ -185,9 +167,8 @@ def sliders(prompt, model="tiny", temperature=0.9):
 
 
 @pytest.fixture
-def visit(tmp_path, monkeypatch, restored, capfd):  # what it captures must be there first
+def visit(tmp_path, monkeypatch):
     folder = save_text_model(tmp_path / "tiny")
-    capfd.readouterr()  # saving shows a progress bar, where another test has not switched it off
     cpu = Placement(torch.device("cpu"), torch.float32)
     queue = ModelQueue("tiny", lambda: load_text_generator(str(folder), cpu), 8, task="text")
 
@@ -202,7 +183,6 @@ def visit(tmp_path, monkeypatch, restored, capfd):  # what it captures must be t
         monkeypatch.setattr(name, raise_canary)
 
     app = make_app(tmp_path / "data", mount=mount, trusted_proxies=1)
-    logs.set_up("info", "json")
     queue.start()
     assert queue.wait_until_loaded(60) == "ready"
     address = {"X-Forwarded-For": ADDRESS, "User-Agent": CANARY.encode()}
@@ -212,7 +192,9 @@ def visit(tmp_path, monkeypatch, restored, capfd):  # what it captures must be t
     queue.close()
 
 
-def test_no_prompt_output_token_or_address_is_ever_logged(visit, capfd):
+def test_no_prompt_output_token_or_address_is_ever_logged(visit, logging_restored, capfd):
+    capfd.readouterr()  # libraries may have said something while the model was made
+    logs.set_up("info", "json")
     secrets = [CANARY, ADDRESS, OWNER_TOKEN, visit.person.token]
     request_id, messages = visit.press(*sliders(CANARY))
     shown = messages[-1]["output"]["data"][0]["request"]["drafts"][0]

@@ -60,7 +60,7 @@ async def for_prometheus(request: Request) -> Response:
     if not token:
         raise Refused(404, "not_found")
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
+    right = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())  # as it was sent
     if scheme.lower() != "bearer" or not right:
         raise Refused(401, "metrics_token")
     return await exposition(request)

@@ -13,8 +13,14 @@ from opentelemetry import trace
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-LAST_SPANS = 1.0  # seconds that the end of the app waits for them
-HIDDEN = ("url.path", "url.query", "client.address", "user_agent.original")
+LAST_SPANS = 0.5  # seconds that the end of the app waits for them
+HIDDEN = (
+    "url.path",
+    "url.query",
+    "client.address",
+    "user_agent.original",
+    "http.request.method_original",
+)
 
 
 class NoTracing(RuntimeError):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -162,3 +163,37 @@ def test_sigterm_ends_the_whole_app_with_pages_and_models_in_time(tmp_path):
     assert sorted(stored_keys(tmp_path / "rebuilt" / "app.db")) == sorted(
         stored_keys(stage.database)
     )
+
+
+STUCK = """
+import time, app
+from generators.batching import ModelQueue
+app.open_queues = lambda *_: {"stuck": ModelQueue("stuck", lambda: time.sleep(600), 8, task="text")}
+app.main()
+"""
+
+
+@pytest.mark.slow
+def test_a_model_that_loads_for_ever_does_not_hold_up_the_end(tmp_path):
+    port = free_port()
+    environment = {
+        **os.environ,
+        "GENLOOP_DATA_DIR": str(tmp_path),
+        "GENLOOP_PORT": str(port),
+        "GENLOOP_IMAGE_MODELS": "",
+        "GENLOOP_VAE_MODELS": "",
+    }
+    process = subprocess.Popen([sys.executable, "-c", STUCK], cwd=ROOT, env=environment)
+    try:
+        wait_until_up(port, process, 90)
+        process.send_signal(signal.SIGINT)  # after SIGTERM, Python would not even wait for threads
+        began = time.monotonic()
+        process.wait(PATIENCE)
+        took = time.monotonic() - began
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+
+    assert took < IN_TIME
+    assert process.returncode == 0
+    assert not (tmp_path / "app.db-wal").exists(), "the log was not written back"

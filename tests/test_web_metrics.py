@@ -1,20 +1,24 @@
 """What Prometheus reads: for those who may, of few labels, and right."""
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 from prometheus_client.openmetrics import parser as openmetrics
 
+from config import ROOT
 from db.tables import ScheduledRun
-from generators.batching import ModelQueue
+from generators.batching import ModelQueue, Ticket
 from generators.engines import open_engine
 from generators.wire import EngineLimits
 from models.jobs import Jobs
 from tests.numbers import series, value
 from tests.replicas import wait_until
 from tests.web import OWNER_TOKEN, arrive, client_of, make_app
+from ui.strings import ERRORS
 from web.metrics import look_at_models, of_queues
 
 TOKEN = "a metrics token for tests"
@@ -218,8 +222,6 @@ def test_a_queue_tells_how_many_wait_and_how_long():
 
 
 def queue_ticket(seconds):
-    from generators.batching import Ticket
-
     ticket = Ticket({}, None)
     ticket.queued_at -= timedelta(seconds=seconds)
     return ticket
@@ -245,6 +247,32 @@ def test_an_engine_and_a_training_are_told(tmp_path):
     assert samples(families, "genloop_engine_check_seconds") == {where: 0.25}
     assert samples(families, "genloop_jobs")[("interrupted",)] == 1
     assert sum(samples(families, "genloop_jobs").values()) == 1
+
+
+def test_the_guide_has_every_number_and_no_other():
+    guide = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    code = "".join(
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("web/metrics.py", "web/watch.py", "feedback/measures.py")
+    )
+    made = set(re.findall(r'"(genloop_\w+)"', code)) - {"genloop_engine_"}
+    counters = {name for name in made if re.search(rf'Counter\(\s*"{name}"', code)}
+    engines = re.findall(r'^ +\("(\w+)", "', code[code.index("def of_engines") :], re.MULTILINE)
+    named = {f"{name}_total" if name in counters else name for name in made}
+    named |= {f"genloop_engine_{name}" for name in engines}
+
+    assert len(engines) == 5
+    assert set(re.findall(r"^\| `(genloop_\w+)` ", guide, re.MULTILINE)) == named
+    [alarms] = [yaml.safe_load(block) for block in blocks(guide) if "groups:" in block]
+    for rule in alarms["groups"][0]["rules"]:
+        for name in re.findall(r"genloop_\w+", rule["expr"]):
+            assert name.removesuffix("_bucket") in named, rule
+        for code in re.findall(r'code=~"([\w|]+)"', rule["expr"]):
+            assert set(code.split("|")) <= ERRORS["en"].keys()
+
+
+def blocks(page):
+    return re.findall(r"^```yaml\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
 
 
 TRAINING = {

@@ -25,11 +25,14 @@ from tests.serving import free_port
 from tests.test_imports import places
 from tests.web import make_app, serving
 from web.doctor.findings import Surroundings
+from web.doctor.machine import clock
 from web.doctor.main import examine, main
 from web.doctor.storage import of_newest_row
 from web.doctor.surroundings import SWITCHES, switches
 from web.doctor.words import CHINESE, ENGLISH, SAID, TITLES, said
 
+# What may be so wherever the tests run.
+OF_THE_MACHINE = {"disk_slow", "disk_little", "disk_memory", "clock_jumps", "sqlite_old"}
 CALLS = ("ok", "warn", "fail", "(fail", "(ok")
 POET = ROOT / "models" / "bundled" / "poet"
 
@@ -295,8 +298,7 @@ def test_a_fresh_clone_is_green_and_stays_as_it_was(place, monkeypatch):
     found = [finding for _, finding in examine()]
 
     wrong = {one.code: one.details for one in found if one.state != "ok"}
-    machines = {"disk_slow", "disk_little", "disk_memory", "clock_jumps", "sqlite_old"}
-    assert wrong.keys() <= machines, wrong
+    assert wrong.keys() <= OF_THE_MACHINE, wrong
     models = [one.details["model"] for one in found if one.code == "model_ok"]
     assert models == ["poet", "painter", "vae", "gan"]
     assert not place.exists()
@@ -341,7 +343,7 @@ def test_what_should_be_looked_at_is_a_warning(place, monkeypatch):
     engine = f"openai:http://127.0.0.1:{free_port()}/v1#poet"
     monkeypatch.setenv("GENLOOP_TEXT_MODELS", f"{POET},{engine}?name=far")
 
-    assert set(told("warn")) - {"disk_slow", "disk_little", "disk_memory"} == {
+    assert set(told("warn")) - OF_THE_MACHINE == {
         "schema_older",
         "model_changed",
         "copy_same_disk",
@@ -358,6 +360,16 @@ def test_a_clock_that_was_set_back_is_noticed(session):
     [finding] = of_newest_row(session.connection())
     assert (finding.state, finding.code) == ("warn", "clock_back")
     assert 3500 < finding.details["seconds"] <= 3600
+
+
+def test_a_clock_that_does_not_go_steadily_is_noticed(monkeypatch):
+    def after(step):
+        apart = iter([1000.0, 1000.0 + step])
+        monkeypatch.setattr("web.doctor.machine.seconds_apart", lambda: next(apart))
+        return [(one.state, one.code) for one in clock(None)]
+
+    assert after(-3) == [("warn", "clock_jumps")]
+    assert after(0.001) == [("ok", "clock_ok")]
 
 
 def test_a_running_genloop_is_no_stranger_on_its_port(place, monkeypatch):

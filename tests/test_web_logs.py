@@ -1,7 +1,9 @@
 """What the log says, and what it never says, whatever goes wrong."""
 
+import inspect
 import json
 import logging
+import re
 import sys
 import threading
 import uuid
@@ -22,6 +24,7 @@ from models.device import Placement
 from tests.tiny_models import save_text_model
 from tests.web import OWNER_TOKEN, Person, arrive, make_app, serving
 from ui.mount import mount_pages
+from ui.quiet import PRINTING
 from ui.services import Services
 from web import logs
 from web.logs import Lines
@@ -129,6 +132,14 @@ def test_the_level_is_for_our_own_lines_first(logging_restored, capfd, level, ex
     found = [f"{line['logger']} {line['level']}" for line in lines]
     assert [one for one in found if one in expected] == expected
     assert not [one for one in found if one.startswith(("web.x", "lib")) and one not in expected]
+
+
+@pytest.mark.parametrize("module", PRINTING, ids=lambda module: module.__name__)
+def test_what_stands_for_gradios_traceback_can_all_that_gradio_asks_of_it(module):
+    source = inspect.getsource(module)
+
+    assert set(re.findall(r"\btraceback\.(\w+)", source)) == {"print_exc"}
+    assert "from traceback" not in source
 
 
 # The whole app

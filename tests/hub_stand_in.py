@@ -1,7 +1,7 @@
-"""A server that speaks as much of the Hugging Face Hub's HTTP API as a push needs, and can fail.
+"""A server that speaks as much of the Hugging Face Hub's HTTP API as GenLoop needs, and can fail.
 
 The paths and answers are those that huggingface_hub asks for and reads: repositories, refs, trees,
-preupload, git-LFS batches and uploads, commits as NDJSON, tags.
+preupload, git-LFS batches and uploads, commits as NDJSON, tags, files, and the end of a history.
 """
 
 import base64
@@ -35,6 +35,8 @@ class Repository:
     private: bool
     commits: list[Commit] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    large: dict[str, str] = field(default_factory=dict)  # paths that ever were, by SHA-256
+    made: int = 0  # commits, with those that are gone
 
     def at(self, revision: str) -> Commit:
         revision = self.tags.get(unquote(revision), unquote(revision))
@@ -44,7 +46,8 @@ class Repository:
         return found
 
     def add(self, message: str, files: dict[str, bytes]) -> Commit:
-        oid = hashlib.sha1(f"{len(self.commits)} {message}".encode()).hexdigest()
+        oid = hashlib.sha1(f"{self.made} {message}".encode()).hexdigest()
+        self.made += 1
         self.commits.append(Commit(oid, message, files))
         return self.commits[-1]
 
@@ -71,6 +74,7 @@ class Hub:
         self.large: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.asked: list[tuple[str, str]] = []
+        self.before_commit: Callable[[Repository], object] | None = None  # called once
         self.url = ""
         self.lock = threading.Lock()
 
@@ -92,9 +96,20 @@ class Answer(Exception):
         self.status, self.body, self.code = status, body, code
 
 
+@dataclass
+class File:
+    """An answer that is not JSON."""
+
+    data: bytes
+    headers: dict[str, str]
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
+
+    def do_HEAD(self) -> None:
+        self.handle_one("GET")
 
     def do_GET(self) -> None:
         self.handle_one("GET")
@@ -110,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_one(self, method: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = urlsplit(self.path).path
+        path = unquote(urlsplit(self.path).path)
         how = self.hub.fault(method, path)
         if how == "drop":
             self.close_connection = True
@@ -127,14 +142,18 @@ class Handler(BaseHTTPRequestHandler):
         if how == "lose":
             self.close_connection = True
             return
-        self.answer(status, json.dumps(answer).encode(), headers)
+        if isinstance(answer, File):
+            self.answer(status, answer.data, answer.headers)
+        else:
+            self.answer(status, json.dumps(answer).encode(), headers)
 
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def route(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         signed = path.startswith("/lfs/")  # those addresses are secrets themselves
@@ -159,7 +178,8 @@ def create(hub: Hub, body: bytes) -> Any:
     if asked["type"] != "dataset":
         raise Answer(400, {"error": "only datasets here"})
     if name in hub.repositories:
-        raise Answer(409, {"error": "You already created this dataset repo"})
+        url = f"{hub.url}/datasets/{name}"
+        raise Answer(409, {"error": "You already created this dataset repo", "url": url})
     made = Repository(private=asked.get("visibility") == "private")
     made.add("initial commit", {".gitattributes": b"*.parquet filter=lfs\n"})
     hub.repositories[name] = made
@@ -181,9 +201,16 @@ def refs(hub: Hub, _: bytes, name: str) -> Any:
     return {"branches": [main], "converts": [], "tags": tags}
 
 
-def tree(hub: Hub, _: bytes, name: str, revision: str) -> Any:
+def tree(hub: Hub, _: bytes, name: str, revision: str, folder: str | None) -> Any:
+    files = {
+        path: data
+        for path, data in repository(hub, name).at(revision).files.items()
+        if folder is None or path.startswith(f"{folder}/")
+    }
+    if folder is not None and not files:
+        raise Answer(404, {"error": "no such folder"}, "EntryNotFound")
     entries = []
-    for path, data in repository(hub, name).at(revision).files.items():
+    for path, data in files.items():
         entry = {"type": "file", "path": path, "size": len(data), "oid": git_hash(data)}
         if len(data) >= LARGE:
             sha256 = hashlib.sha256(data).hexdigest()
@@ -191,7 +218,7 @@ def tree(hub: Hub, _: bytes, name: str, revision: str) -> Any:
             entry["oid"] = git_hash(pointer)
             entry["lfs"] = {"oid": sha256, "size": len(data), "pointerSize": len(pointer)}
         entries.append(entry)
-    folders = {path.rpartition("/")[0] for path in repository(hub, name).at(revision).files}
+    folders = {path.rpartition("/")[0] for path in files}
     return entries + [{"type": "directory", "path": one, "oid": "0" * 40} for one in folders if one]
 
 
@@ -240,6 +267,9 @@ def verify(hub: Hub, body: bytes, name: str) -> Any:
 
 def commit(hub: Hub, body: bytes, name: str, revision: str) -> Any:
     found = repository(hub, name)
+    if hub.before_commit is not None:
+        interfere, hub.before_commit = hub.before_commit, None
+        interfere(found)
     lines = [json.loads(line) for line in body.splitlines()]
     header = lines[0]["value"]
     if header.get("parentCommit", found.at(revision).oid) != found.at(revision).oid:
@@ -251,6 +281,7 @@ def commit(hub: Hub, body: bytes, name: str, revision: str) -> Any:
             files[value["path"]] = base64.b64decode(value["content"])
         elif line["key"] == "lfsFile":
             files[value["path"]] = hub.large[value["oid"]]
+            found.large[value["oid"]] = value["path"]
         else:
             assert line["key"] == "deletedFile"
             del files[value["path"]]
@@ -266,19 +297,59 @@ def tag(hub: Hub, body: bytes, name: str, revision: str) -> Any:
     return {}
 
 
+def resolve(hub: Hub, _: bytes, name: str, revision: str, path: str) -> Any:
+    found = repository(hub, name).at(revision)
+    if path not in found.files:
+        raise Answer(404, {"error": "no such file"}, "EntryNotFound")
+    data = found.files[path]
+    return File(data, {"ETag": f'"{git_hash(data)}"', "X-Repo-Commit": found.oid})
+
+
+def squash(hub: Hub, body: bytes, name: str, revision: str) -> Any:
+    found = repository(hub, name)
+    files = found.at(revision).files
+    found.commits.clear()
+    found.add(json.loads(body)["message"], files)
+    return {}
+
+
+def large_files(hub: Hub, _: bytes, name: str) -> Any:
+    return [
+        {
+            "fileOid": oid,
+            "filename": path,
+            "oid": oid,
+            "pushedAt": "2026-01-01T00:00:00.000Z",
+            "ref": "main",
+            "size": len(hub.large[oid]),
+        }
+        for oid, path in repository(hub, name).large.items()
+    ]
+
+
+def delete_large_files(hub: Hub, body: bytes, name: str) -> Any:
+    for oid in json.loads(body)["deletions"]["sha"]:
+        del repository(hub, name).large[oid], hub.large[oid]
+    return {}
+
+
 NAME = r"([\w.-]+/[\w.-]+)"
 ROUTES: dict[str, Callable[..., Any]] = {
     "POST /api/repos/create": create,
     "POST /api/validate-yaml": lambda hub, body: {},
     f"GET /api/datasets/{NAME}": info,
     f"GET /api/datasets/{NAME}/refs": refs,
-    f"GET /api/datasets/{NAME}/tree/([^/]+)": tree,
+    f"GET /api/datasets/{NAME}/tree/([^/]+)(?:/(.+))?": tree,
     f"POST /api/datasets/{NAME}/preupload/([^/]+)": preupload,
     f"POST /datasets/{NAME}.git/info/lfs/objects/batch": batch,
     f"POST /datasets/{NAME}.git/info/lfs/verify": verify,
     "PUT /lfs/([0-9a-f]{64})": store,
     f"POST /api/datasets/{NAME}/commit/([^/]+)": commit,
     f"POST /api/datasets/{NAME}/tag/([^/]+)": tag,
+    f"GET /datasets/{NAME}/resolve/([^/]+)/(.+)": resolve,
+    f"POST /api/datasets/{NAME}/super-squash/([^/]+)": squash,
+    f"GET /api/datasets/{NAME}/lfs-files": large_files,
+    f"POST /api/datasets/{NAME}/lfs-files/batch": delete_large_files,
 }
 
 

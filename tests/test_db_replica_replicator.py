@@ -104,6 +104,18 @@ def test_what_is_said_is_soon_safe_and_the_count_says_so(quick_path, target):
         assert app.safety.safe_at.isoformat() == newest(target).mark.at
 
 
+def test_a_clock_that_is_set_back_makes_nothing_safe_that_waits(quick_path, target):
+    with running(quick_path / "app", target, SELDOM) as app:
+        wait_until(lambda: app.safety.safe_at)
+        app.fill()
+        back = text("UPDATE changes SET changed_at = '2020-01-01 00:00:00.000000'")
+        app.database.write(lambda session: session.execute(back).close())
+        assert app.safety.safe_at.year == 2020
+        ahead = text("UPDATE changes SET changed_at = '2099-01-01 00:00:00.000000'")
+        app.database.write(lambda session: session.execute(ahead).close())
+        assert app.safety.oldest_seconds == 0
+
+
 def test_many_rows_are_copied_without_waiting(quick_path, target):
     with running(quick_path / "app", target, SELDOM, events=5) as app:
         wait_until(lambda: app.safety.safe_at)

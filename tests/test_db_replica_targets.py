@@ -16,8 +16,8 @@ from db.replica.fsspec_target import FsspecTarget, without_password
 from db.replica.hub_target import HubTarget
 from db.replica.targets import Missing, Taken, TargetDown, UnusableTarget, open_target
 from feedback.erase import erase
-from tests.replicas import contents, open_copied, pictures_of
-from tests.small_hub import SmallHub, small_hub
+from tests.hub_stand_in import Hub, Repository, hub_stand_in
+from tests.replicas import CANARY, contents, open_copied, pictures_of
 
 
 class Bucket:
@@ -52,8 +52,9 @@ class Bucket:
 
 @pytest.fixture(scope="module")
 def hub():
-    with small_hub() as hub, pytest.MonkeyPatch.context() as patch:
+    with hub_stand_in("token") as hub, pytest.MonkeyPatch.context() as patch:
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # it is this machine
+        patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
         close_session()
         yield hub
     close_session()
@@ -76,7 +77,7 @@ def s3():
     server.stop()
 
 
-def hub_target(hub: SmallHub, repo: str = "") -> HubTarget:
+def hub_target(hub: Hub, repo: str = "") -> HubTarget:
     target = HubTarget(repo or f"ann/{uuid.uuid4().hex}", "copy", "token")
     target.api = HfApi(endpoint=hub.url, token="token")
     return target
@@ -126,6 +127,7 @@ def test_every_place_keeps_its_promises(target, quick_path):
     target.commit({"data/c": b"three"}, "log/0000000001.json", b"mark")  # the answer was lost
 
     target.remove(["data/a", "data/b/2", "data/never"])
+    target.purge()
     assert target.names("data") in (["data/c"], ["data/c", "data/d"])
     assert target.names("media") == ["media/x"]
 
@@ -136,7 +138,7 @@ def test_a_folder_shows_no_half_written_file(quick_path):
     (quick_path / "log" / ".half.partial").write_bytes(b"ha")
 
     assert target.names("log") == []
-    target.remove([])
+    target.purge()
     assert list((quick_path / "log").iterdir()) == []
 
 
@@ -179,8 +181,8 @@ def test_another_commit_between_looking_and_writing_does_not_lose_ours(hub):
     target = hub_target(hub)
 
     def interfere(repository):
-        repository.files["copy/data/theirs"] = b"theirs"
-        repository.head = "a" * 40
+        files = repository.at("main").files
+        repository.add("theirs", files | {"copy/data/theirs": b"theirs"})
 
     target.names("log")
     hub.before_commit = interfere
@@ -193,8 +195,8 @@ def test_a_mark_of_another_that_comes_in_between_is_noticed(hub):
     target = hub_target(hub)
 
     def interfere(repository):
-        repository.files["copy/log/0000000001.json"] = b"theirs"
-        repository.head = "b" * 40
+        files = repository.at("main").files
+        repository.add("theirs", files | {"copy/log/0000000001.json": b"theirs"})
 
     target.names("log")
     hub.before_commit = interfere
@@ -206,20 +208,58 @@ def test_a_mark_of_another_that_comes_in_between_is_noticed(hub):
 
 def test_what_is_removed_from_the_hub_is_not_in_its_history(hub):
     target = hub_target(hub)
-    target.put({"data/a": b"canary"})
-    target.put({"data/b": b"b"})
-    target.remove(["data/a"])
+    large, other = os.urandom(5_000), os.urandom(5_000)
+    target.put({"data/a": b"canary", "media/large": large})
+    target.put({"data/b": b"b", "media/other": other})
+    target.remove(["data/a", "media/large"])
+    repository = hub.repositories[target.repo]
+    assert large in hub.large.values() and len(repository.commits) > 1
+    repository.large["0" * 64], hub.large["0" * 64] = "theirs/large", b"of somebody else"
+    for _ in range(2):  # the second time there is nothing left to do
+        target.purge()
 
-    assert hub.repositories[target.repo].history == []
+        [commit] = repository.commits
+        assert {"copy/data/b", "copy/media/other"} == {
+            name for name in commit.files if name.startswith("copy/")
+        }
+        assert large not in hub.large.values() and other in hub.large.values()
+        assert "0" * 64 in hub.large
+    assert target.read("media/other") == other
+
+
+def test_a_history_that_was_not_cut_is_cut_by_the_next_process(hub, quick_path, monkeypatch):
+    """It dies when the files are removed from the last commit, and not yet from those before."""
+    target = hub_target(hub)
+    copied = open_copied(quick_path / "first", target)
+    copied.fill("ann", CANARY)
+    copied.copy()
+    copied.write(lambda session: erase(session, "ann"))
+    with monkeypatch.context() as patch, pytest.raises(TargetDown):
+        patch.setattr(target.api, "super_squash_history", away)
+        copied.copy()
+    copied.close()
+    again = open_copied(quick_path / "first", target)
+    repository = hub.repositories[target.repo]
+    assert len(repository.commits) > 1 and again.shipper.state.erases
+    again.copy()
+
+    assert not again.shipper.state.erases
+    kept = {name for commit in repository.commits for name in commit.files if "/data/" in name}
+    [segment] = again.shipper.newest.mark.segments
+    assert kept == {f"copy/{segment.name}"}
+    again.close()
+
+
+def away(*_args, **_given):
+    raise OSError("away")
 
 
 def test_a_public_place_is_refused(hub):
-    hub.private = False
-    try:
-        with pytest.raises(UnusableTarget, match="is public"):
-            hub_target(hub).names("log")
-    finally:
-        hub.private = True
+    target = hub_target(hub)
+    hub.repositories[target.repo] = Repository(private=False)
+    hub.repositories[target.repo].add("initial commit", {})
+    with pytest.raises(UnusableTarget, match="is public"):
+        target.names("log")
     with pytest.raises(UnusableTarget, match="is public"):
         bucket_target(Bucket(private=False)).names("log")
 
@@ -270,6 +310,7 @@ def test_a_bucket_that_keeps_old_versions_is_warned_of_once(s3, caplog):
     for target in (plain, versioned, versioned):
         target.put({"data/a": b"a"})
         target.remove(["data/a"])
+        target.purge()
 
     [warning] = [record.getMessage() for record in caplog.records if "versions" in record.msg]
     assert warning.startswith("s3://versioned/copy keeps old versions")

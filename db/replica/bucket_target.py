@@ -76,6 +76,9 @@ class BucketTarget:
             while some := list(islice(left, REMOVED_AT_ONCE)):
                 self.api.batch_bucket_files(self.bucket, delete=some)
 
+    def purge(self) -> None:
+        pass  # there is no history
+
     def _make_ready(self) -> None:
         if self.ready:
             return

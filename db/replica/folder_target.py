@@ -76,6 +76,9 @@ class FolderTarget:
         with speaking_to(self.url):
             for name in names:
                 (self.folder / name).unlink(missing_ok=True)
+
+    def purge(self) -> None:
+        with speaking_to(self.url):
             for left in self.folder.rglob(f"*{PARTIAL}"):  # of a process that died
                 left.unlink(missing_ok=True)
 

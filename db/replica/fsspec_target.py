@@ -91,12 +91,10 @@ class FsspecTarget:
 
     def remove(self, names: Iterable[str]) -> None:
         paths = [f"{self.root}/{name}" for name in names]
-        if paths:
-            self._warn_of_versions()
         for start in range(0, len(paths), 500):
             self._remove(paths[start : start + 500])
 
-    def _warn_of_versions(self) -> None:
+    def purge(self) -> None:
         """Say once that a bucket with versions forgets nothing; other servers tell nothing."""
         versioned = getattr(self.files, "is_bucket_versioned", None)
         if versioned is None or self.warned:

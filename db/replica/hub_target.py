@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 MOVED = (409, 412)  # HTTP: somebody else's commit came first
 TRIES = 5
 KIND = "dataset"
+FOLDERS = ("log", "data", "media")  # of ours
 
 Operation = CommitOperationAdd | CommitOperationDelete
 
@@ -68,22 +69,28 @@ class HubTarget:
                     raise
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove them from the history too: it is cut, and what no commit names is deleted."""
         with speaking_to(self.url):
-            head = self._head()
-            wanted = set(names) & {
-                name for folder in ("log", "data", "media") for name in self._names(folder, head)
-            }
-            if not wanted:
+            if not (wanted := set(names)):
                 return
-            gone = [CommitOperationDelete(self.folder + name) for name in sorted(wanted)]
-            self._send(f"remove {len(gone)} files", gone, head)
+            head = self._head()
+            gone = [
+                CommitOperationDelete(self.folder + name)
+                for name in sorted(wanted & self._all_names(head))
+            ]
+            if gone:
+                self._send(f"remove {len(gone)} files", gone, head)
+
+    def purge(self) -> None:
+        """Cut the history, and delete the large files of ours that no commit names any more."""
+        with speaking_to(self.url):
+            self._make_ready()
             self.api.super_squash_history(self.repo, repo_type=KIND)
-            paths = {self.folder + name for name in wanted}
+            there = {self.folder + name for name in self._all_names(self._head())}
+            ours = tuple(f"{self.folder}{folder}/" for folder in FOLDERS)
             large = [
                 file
                 for file in self.api.list_lfs_files(self.repo, repo_type=KIND)
-                if file.filename in paths
+                if file.filename.startswith(ours) and file.filename not in there
             ]
             if large:
                 self.api.permanently_delete_lfs_files(self.repo, large, repo_type=KIND)
@@ -110,6 +117,9 @@ class HubTarget:
         self.api.create_commit(
             self.repo, operations, commit_message=title, repo_type=KIND, parent_commit=head
         )
+
+    def _all_names(self, head: str) -> set[str]:
+        return {name for folder in FOLDERS for name in self._names(folder, head)}
 
     def _names(self, folder: str, head: str) -> list[str]:
         tree = self.api.list_repo_tree(

@@ -18,9 +18,12 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.tables import Base, Change, Lease, Replica
 
-# Tables of this database alone; everything else is copied. A lease is of processes that are gone
-# when a copy is needed, and is renewed all the time.
-LOCAL = {Change.__tablename__, Replica.__tablename__, Lease.__tablename__}
+# Tables of this database alone, and why; everything else is copied.
+LOCAL = {
+    Change.__tablename__: "what is not yet copied is not to be copied itself",
+    Replica.__tablename__: "how far the copy goes is different where it is rebuilt",
+    Lease.__tablename__: "processes hold leases, and are gone when a copy is needed",
+}
 TABLES = [table for table in Base.metadata.sorted_tables if table.name not in LOCAL]
 BY_NAME = {table.name: table for table in TABLES}
 SAID = ("feedback_events", "votes")  # what visitors count as theirs

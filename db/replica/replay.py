@@ -6,7 +6,7 @@ All of it is one transaction: a process that dies on the way leaves the database
 import hashlib
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,8 +24,8 @@ from db.engine import Database
 from db.ids import uuid7
 from db.media import MediaStore
 from db.migrate import LOCK, scripts
-from db.replica import journal, marks, pictures, rows, segments, serials
-from db.replica.journal import TABLES
+from db.replica import journal, marks, older, pictures, rows, segments, serials
+from db.replica.journal import BY_NAME, TABLES
 from db.replica.marks import READERS, NewerReplica, Written
 from db.replica.rows import AT_ONCE, Row
 from db.replica.segments import Damaged, Segment
@@ -90,17 +90,13 @@ def replay(
     refuse_newer(written)
     try:
         with database.sessions.begin() as session:
-            prepare(session, database)
+            keep_others_out(session, database)
             if not is_empty(session):
                 raise NotEmpty("the database is not empty")
             session.execute(delete(ModelVersion))
-            wanted = (segment for one in written for segment in one.mark.segments)
-            apply_all(session, target, wanted, report, skip_damaged)
-            if skip_damaged:
-                drop_orphans(session, report)
+            write_rows(session, database, target, written, report, skip_damaged)
             fetch_pictures(session, media, target, report, skip_damaged)
             finish(session, written[-1])
-            check_references(session, database)
     except IntegrityError as problem:
         raise ReplicaDamaged(
             f"{target.url}: rows break a rule of the tables; {ADVICE}"
@@ -133,14 +129,46 @@ def refuse_newer(written: list[Written]) -> None:
             ) from error
 
 
-def prepare(session: Session, database: Database) -> None:
-    """Keep others out, and let rows come in any order: references are checked at the end."""
+def keep_others_out(session: Session, database: Database) -> None:
     if database.is_sqlite:
-        session.execute(text("PRAGMA defer_foreign_keys=ON"))
-        return
+        return  # which has one writer anyway
     for limit in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
         session.execute(text(f"SET LOCAL {limit} = 0"))
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+
+
+def write_rows(
+    session: Session,
+    database: Database,
+    target: Target,
+    written: list[Written],
+    report: Report,
+    skip_damaged: bool,
+) -> None:
+    """Every row, into the tables of the schema that it was copied with, which then go forward.
+
+    There is a new base after each migration (db/replica/ship.py), so the schema of the first mark
+    is that of all that bring rows.
+    """
+    schema, tables = written[0].mark.schema, BY_NAME
+    if schema != older.head():
+        log.info("the copy is of schema %s: it is rebuilt as it was, then migrated", schema)
+        tables = older.lay_out(session, schema)
+    put_references_off(session, database)
+    wanted = (segment for one in written for segment in one.mark.segments)
+    apply_all(session, target, wanted, tables, report, skip_damaged)
+    if skip_damaged:
+        drop_orphans(session, tables.values(), report)
+    check_references(session, database)
+    if schema != older.head():
+        older.bring_up_to_date(session)
+
+
+def put_references_off(session: Session, database: Database) -> None:
+    """Let rows come in any order: references are checked at the end."""
+    if database.is_sqlite:
+        session.execute(text("PRAGMA defer_foreign_keys=ON"))
+        return
     for reference in references(session):
         session.execute(text(f"ALTER TABLE {reference} DEFERRABLE INITIALLY DEFERRED"))
 
@@ -169,6 +197,7 @@ def apply_all(
     session: Session,
     target: Target,
     wanted: Iterable[Segment],
+    tables: Mapping[str, Table],
     report: Report,
     skip_damaged: bool,
 ) -> None:
@@ -181,7 +210,7 @@ def apply_all(
             lost = ", ".join(f"{count} {name}" for name, count in segment.rows.items())
             report.damages.append(f"{problem}: left out {lost or 'no rows'}")
             continue
-        for table, gone, some in grouped(lines):
+        for table, gone, some in grouped(lines, tables):
             if skip_damaged:
                 apply_what_fits(session, table, gone, some, report)
             else:
@@ -220,12 +249,14 @@ def apply_what_fits(
             apply_what_fits(session, table, gone, [one], report)
 
 
-def grouped(lines: Iterable[dict[str, Any]]) -> Iterator[tuple[Table, bool, list[Row]]]:
+def grouped(
+    lines: Iterable[dict[str, Any]], tables: Mapping[str, Table]
+) -> Iterator[tuple[Table, bool, list[Row]]]:
     """Lines that follow each other and are of one table and kind, as parameters."""
     before: tuple[Table, bool] | None = None
     some: list[Row] = []
     for entry in lines:
-        table, gone = rows.table_of(entry), "gone" in entry
+        table, gone = rows.table_of(entry, tables), "gone" in entry
         if before is not None and (before != (table, gone) or len(some) == AT_ONCE):
             yield *before, some
             some = []
@@ -260,9 +291,9 @@ def remove(table: Table) -> Any:
     )
 
 
-def drop_orphans(session: Session, report: Report) -> None:
+def drop_orphans(session: Session, tables: Iterable[Table], report: Report) -> None:
     """Remove rows that name others which were left out; a link within a table is cut."""
-    for table in TABLES:
+    for table in tables:
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
             parent, column = key.column, key.parent
             others = parent.table.alias("named")
@@ -326,7 +357,8 @@ def finish(session: Session, newest: Written) -> None:
         "copy_id": uuid7(),
         "seq": newest.mark.seq,
         "mark_sha256": newest.sha256,
-        "whole": True,
+        # After a migration everything is copied anew, also if it took place here.
+        "whole": newest.mark.schema == older.head(),
         "erases": newest.mark.erases,
         "safe_at": datetime.fromisoformat(newest.mark.at),
     }

@@ -8,9 +8,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, select, tuple_
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
-from db.replica.journal import BY_NAME, Key
+from db.replica.journal import Key
 from db.tables import UTCDateTime
 
 AT_ONCE = 500  # rows that are asked for or written together
@@ -18,7 +17,7 @@ Row = dict[str, Any]
 
 
 class OtherSchema(ValueError):
-    """The row cannot be put into a table of this version."""
+    """The row is not one of the tables of its schema."""
 
 
 def line(table: Table, row: Mapping[str, Any]) -> bytes:
@@ -43,46 +42,32 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def table_of(entry: Mapping[str, Any]) -> Table:
+def table_of(entry: Mapping[str, Any], tables: Mapping[str, Table]) -> Table:
     """The table that a line is about; raises OtherSchema."""
     try:
-        return BY_NAME[entry["table"]]
+        return tables[entry["table"]]
     except KeyError:
         raise OtherSchema(
-            f"there is no table {entry['table']} in this version of GenLoop: rebuild the copy with "
-            "the version that wrote it, then install this one"
+            f"the copy has rows of a table {entry['table']}, which its schema does not know: it "
+            "was written by a version of GenLoop that is not this one's past"
         ) from None
 
 
 def parameters(table: Table, row: Mapping[str, Any]) -> Row:
-    """A copied row for this version's table.
-
-    A column that is new gets its default, or nothing where it may be empty; one that is gone is
-    left out. Raises OtherSchema for a new column that has neither.
-    """
-    return {
-        column.name: value(column, row[column.name])
-        if column.name in row
-        else default(table, column)
-        for column in table.columns
-    }
+    """A copied row for its table; raises OtherSchema unless the columns are the same."""
+    if row.keys() != set(table.columns.keys()):
+        odd = ", ".join(sorted(row.keys() ^ set(table.columns.keys())))
+        raise OtherSchema(
+            f"the copy and its schema do not agree on the columns of {table.name} ({odd}): it was "
+            "written by a version of GenLoop that is not this one's past"
+        )
+    return {column.name: value(column, row[column.name]) for column in table.columns}
 
 
 def value(column: Column[Any], given: Any) -> Any:
     if isinstance(column.type, UTCDateTime) and given is not None:
         return datetime.fromisoformat(given)
     return given
-
-
-def default(table: Table, column: Column[Any]) -> Any:
-    if isinstance(column.default, ScalarElementColumnDefault):
-        return column.default.arg
-    if column.nullable:
-        return None
-    raise OtherSchema(
-        f"the copy is older, and column {column.name} of {table.name} has no default for its rows: "
-        "rebuild it with the version of GenLoop that wrote it, then install this one"
-    )
 
 
 def key_of(table: Table, row: Mapping[str, Any]) -> Key:

@@ -33,14 +33,19 @@ def safety(database: Database, replicator: Replicator | None) -> Safety:
     with database.read() as session:
         pending = journal.pending(session)
         known = state.current(session)
-    moment = now()
+    # A clock may have been set back since: nothing waits for less than no time, and nothing that
+    # still waits is called safe.
+    waits = max(0.0, (now() - pending.oldest).total_seconds()) if pending.oldest else None
+    safe_at = known.safe_at if known else None
+    if safe_at is not None and pending.oldest is not None:
+        safe_at = min(safe_at, pending.oldest)
     return Safety(
         state=replicator.state,
         target=replicator.target.url,
         events=pending.said,
         rows=pending.rows,
-        oldest_seconds=(moment - pending.oldest).total_seconds() if pending.oldest else None,
-        safe_at=known.safe_at if known else None,
+        oldest_seconds=waits,
+        safe_at=safe_at,
         erasing=bool(known and known.erases),
         problem=replicator.problem,
     )

@@ -110,6 +110,7 @@ class Shipper:
     def detach(self) -> None:
         """Another process copies this database; attach() finds out how far it came."""
         self.state, self.newest = None, None
+        self.sent.clear()  # the other one may remove pictures
 
     def watch(self, known: int = 0) -> list[str]:
         """The names in the log, if nobody else has written there; raises Fenced.
@@ -126,7 +127,17 @@ class Shipper:
                     f"{self.target.url} since {written.mark.at}"
                 )
             self._settle(written, just_now=True)  # the answer was lost on its way
+        self._miss_marks(set(found))
         return names
+
+    def _miss_marks(self, found: set[int]) -> None:
+        """Have everything copied anew if somebody has removed marks: nothing could be rebuilt."""
+        if self.newest is None or self.state is None or not self.state.whole:
+            return
+        wanted = range(self.newest.mark.base_seq, self.newest.mark.seq + 1)
+        if not found.issuperset(wanted):
+            log.error("marks are gone from %s: everything is copied there anew", self.target.url)
+            self.state = self._note(state.broken)
 
     def needs_base(self) -> bool:
         """Whether everything has to be copied, or it is time to."""
@@ -146,9 +157,12 @@ class Shipper:
         released: the app ends in order; the mark says so, and is written in any case.
         Raises TargetDown, Fenced or Superseded.
         """
+        assert self.newest is not None
         with self.spool.changes(self._seq() + 1) as spooled:
             if not spooled.ids and not released:
                 return False
+            if spooled.schema != self.newest.mark.schema:
+                return False  # migrated this very moment: a base comes first
             missing = pictures.send(self.target, self.media, spooled.pictures - self.sent)
             self._commit(self._later_mark(spooled, missing, released), spooled)
             self.sent |= spooled.pictures - missing
@@ -180,8 +194,11 @@ class Shipper:
         with self.database.read() as session:
             used = pictures.used(session)
         left = segments.until(base.seq, self.target.names(segments.FOLDER))
-        self.target.remove(name for name in left if name not in named)
-        self.target.remove(pictures.names(pictures.at_target(self.target) - used))
+        unused = pictures.at_target(self.target) - used
+        self.sent -= unused  # whoever draws the same again has it sent again
+        old_segments = [name for name in left if name not in named]
+        self.target.remove([*old_segments, *pictures.names(unused)])
+        self.target.purge()
         old = [seq for seq in marks.numbers(self.watch()) if seq < base.seq]
         self.target.remove(map(marks.name_of, old))  # last: as long as one is left, there is work
         self.state = self._note(partial(state.cleaned, erases=self.newest.mark.erases))

@@ -61,6 +61,14 @@ def settle(session: Session, run_id: str, written: Written, *, just_now: bool) -
     return state
 
 
+def broken(session: Session, run_id: str) -> Replica:
+    """Something is no longer at the target that should be: everything has to be copied again."""
+    state = ours(session, run_id)
+    state.whole = False
+    session.flush()
+    return state
+
+
 def cleaned(session: Session, run_id: str, erases: bool) -> Replica:
     """Nothing from before the last base is at the target any more."""
     state = ours(session, run_id)

@@ -56,7 +56,10 @@ class Target(Protocol):
         """
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files for good, also from any history; those that are not there do not matter."""
+        """Remove files; those that are not there do not matter."""
+
+    def purge(self) -> None:
+        """Let nothing that was removed be found in a history either; may be done again."""
 
 
 def open_target(url: str, token: str = "") -> Target:

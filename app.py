@@ -1,8 +1,13 @@
 """GenLoop starts here: settings -> database -> models -> pages -> server."""
 
+import asyncio
 import gc
+import logging
 import os
+import socket
 import sys
+import threading
+import time
 
 # Before gradio and transformers are imported: nothing is looked up outside unless a setting names
 # a model of the Hub.
@@ -10,9 +15,16 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from collections.abc import AsyncIterator, Sequence
+if __name__ == "__main__" and sys.argv[1:]:  # `python app.py doctor`, or a question for --help
+    # Before the imports below: they take long, and may be what is broken.
+    try:
+        from web.doctor.main import run
+    except ModuleNotFoundError as missing:
+        sys.exit(f"{missing.name} is not installed: run make install, and .venv/bin/python app.py")
+    run()
+
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -26,22 +38,29 @@ from config import BUNDLED, Settings
 from db.engine import Database, UnsafeDatabase
 from db.migrate import NewerDatabase
 from db.replica.boot import NO_START
-from db.replica.replicator import Replicator
 from feedback.answer import Queue
 from feedback.export_jobs import ExportJobs
 from feedback.scheduled_export import export_schedule, scheduled_export
 from feedback.scheduler import Scheduler
-from generators.engines import open_engine
 from generators.image import open_image_queues
 from generators.text import open_queues
-from generators.wire import EngineLimits
 from models.device import placement
 from models.engines import BadEngine
 from models.jobs import Jobs
 from ui.latent_models import LatentModels
-from ui.mount import mount_pages
+from ui.mount import let_go, mount_pages
+from web import logs
 from web.app import create_app
+from web.engines import engines_of
 from web.language import LanguageDoor
+from web.metrics import look_at_models
+from web.services import Services
+from web.tracing import NoTracing
+
+# Ten seconds are what Docker and Spaces give. Seconds after the signal to end: until then a model
+# may go on with a request, and until then requests may go on at all. CLOSE: after that, for a step
+# of a model. The last copy (db/replica/replicator.py) may take 4 more, the last traces half a one.
+WRITE_ON, GRACE, CLOSE = 2.5, 4, 0.7
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -49,15 +68,8 @@ def make_app(settings: Settings) -> FastAPI:
     if settings.torch_threads:
         torch.set_num_threads(settings.torch_threads)
     where = placement(settings.device, settings.dtype)
-    limits = EngineLimits(
-        connect=settings.engine_connect_seconds,
-        first=settings.engine_first_seconds,
-        silence=settings.engine_silence_seconds,
-        at_once=settings.engine_at_once,
-    )
-    engine = (limits, settings.max_waiting, settings.secret_in)
     queues = open_queues(
-        settings.text_models, where, settings.max_waiting, partial(open_engine, "text", *engine)
+        settings.text_models, where, settings.max_waiting, engines_of(settings, "text")
     )
     image_queues = open_image_queues(
         settings.image_models,
@@ -65,14 +77,14 @@ def make_app(settings: Settings) -> FastAPI:
         settings.max_waiting,
         settings.image_adapters,
         settings.image_memory,
-        partial(open_engine, "image", *engine),
+        engines_of(settings, "image"),
     )
     jobs = Jobs(settings.data_dir / "jobs", remembered=BUNDLED / "vae")
     latents = LatentModels(settings.vae_models, where, settings.max_waiting, jobs)
 
     exports = ExportJobs(settings.database, settings.data_dir)
 
-    def mount(app: FastAPI, services: Any) -> None:
+    def mount(app: FastAPI, services: Services) -> None:
         pages = ui.services.Services(
             services.database,
             services.media,
@@ -85,10 +97,15 @@ def make_app(settings: Settings) -> FastAPI:
             export_schedule(settings),
             replicator=services.replicator,
         )
+        app.state.pages = pages
         mount_pages(app, pages, settings.data_dir)
+        app.add_middleware(LanguageDoor)
+        services.looks.append(look_at_models(every_queue, jobs))
+
+    def every_queue() -> list[Queue]:
+        return [*queues.values(), *image_queues.values(), *latents.queues()]
 
     app = create_app(settings, mount)
-    app.add_middleware(LanguageDoor)
     scheduler = export_scheduler(settings, app.state.services.database)
     with_models(
         app,
@@ -130,51 +147,76 @@ def with_models(
             if scheduler is not None:
                 scheduler.start()
             yield state
+            closing = [queue.close for queue in queues] + [latents.close]
             if scheduler is not None:
-                scheduler.close()
-            exports.close()
-            for queue in queues:
-                queue.close()
-            latents.close()
+                closing.append(scheduler.close)
+            closing.append(exports.close)
+            app.state.idle = close_all(closing, CLOSE)
 
+    app.state.idle = True
     app.router.lifespan_context = lifespan
+
+
+def close_all(closing: Sequence[Callable[[], None]], seconds: float) -> bool:
+    """Close everything at once; whether it was done in time."""
+    threads = [threading.Thread(target=close, daemon=True) for close in closing]
+    for thread in threads:
+        thread.start()
+    ends = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, ends - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 def main() -> None:
     settings = Settings()
+    logs.set_up(settings.log_level, settings.log_format)
     try:
         app = make_app(settings)
-    except (UnsafeDatabase, NewerDatabase, BadEngine, *NO_START) as problem:
+    except (UnsafeDatabase, NewerDatabase, BadEngine, NoTracing, *NO_START) as problem:
         sys.exit(str(problem))
     print(f"GenLoop on http://{settings.host}:{settings.port}", flush=True)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        log_level=settings.log_level,
+        log_config=None,  # web/logs.py has set it up
         access_log=False,
         server_header=False,
         proxy_headers=False,  # the gate decides whom to believe (web/identity.py)
-        timeout_graceful_shutdown=8,
+        timeout_graceful_shutdown=GRACE,
     )
-    server = Server(config, app.state.services.replicator)
+    server = Server(config, app)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+    if not app.state.idle:  # a model that loads or takes a long step; Python would wait for it
+        logging.getLogger("genloop").warning("the app ends while a model is at work")
+        os._exit(0)  # everything that is kept is in the closed database
 
 
 class Server(uvicorn.Server):
-    """Told to end, it copies at once what is not yet safe, not only after the last visitor."""
+    """Told to end, it is gone within ten seconds, and keeps what visitors have by then.
 
-    def __init__(self, config: uvicorn.Config, replicator: Replicator | None) -> None:
+    What is not yet safe is copied at once, not only after the last visitor. Open pages are let go;
+    requests to models may go on for a while, then they are stopped, as by their visitors.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
-        self.replicator = replicator
+        self.app = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.replicator is not None:
-            self.replicator.hurry()
+        services: Services = self.app.state.services
+        if services.replicator is not None:
+            services.replicator.hurry()
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        let_go(self.app)
+        asyncio.get_running_loop().call_later(WRITE_ON, self.app.state.pages.stop_all)
+        await super().shutdown(sockets)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,11 @@ class Settings(BaseSettings):
     """Settings come from `GENLOOP_*` variables, or a `.env` file beside app.py."""
 
     model_config = SettingsConfigDict(
-        env_prefix="GENLOOP_", env_file=ROOT / ".env", extra="ignore", frozen=True
+        env_prefix="GENLOOP_",
+        env_file=ROOT / ".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a token
     )
 
     data_dir: Path = Field(Path("data"), description="Folder of the database and the secrets.")
@@ -149,9 +153,24 @@ class Settings(BaseSettings):
         description="Token of the Hugging Face Hub that may write, for the copy and for pushing "
         "exports; empty: HF_TOKEN, or that of `hf auth login`.",
     )
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="What Prometheus sends as its bearer token to read /metrics, 16 characters or "
+        "more; empty: only the owner's browser may, at /owner/metrics. See docs/running.md.",
+    )
+    traces_endpoint: str = Field(
+        "",
+        description="Where traces go over OTLP, such as http://localhost:4318; needs the packages "
+        "of requirements-otel.txt; empty: nowhere.",
+    )
     rate_limits: bool = Field(True, description="Limit requests a visitor and an address.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="How much the log says. Prompts and tokens are never logged."
+        "info",
+        description="How much the log says. Prompts, outputs, tokens and addresses are never "
+        "logged, except that debug shows what other libraries say.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How each line of the log looks: for people, or one JSON object."
     )
 
     @field_validator(
@@ -192,11 +211,18 @@ class Settings(BaseSettings):
             raise ValueError("name at least one text model")
         return value
 
-    @field_validator("owner_token")
+    @field_validator("owner_token", "metrics_token")
     @classmethod
     def long_enough(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value.get_secret_value()) < 16:
-            raise ValueError("an owner token needs at least 16 characters")
+            raise ValueError("a token needs at least 16 characters")
+        return value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def address(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("an endpoint begins with http:// or https://")
         return value
 
     def secret_in(self, variable: str) -> SecretStr | None:

@@ -15,6 +15,7 @@ from db.ids import uuid7
 from db.media import MediaStore
 from db.tables import Generation, ModelVersion
 from feedback.consent import NoConsent, permission
+from feedback.measures import Measure
 from feedback.rate import owned
 from feedback.record import Output, Request, Times, record, register_version
 from generators.base import Snapshot
@@ -58,16 +59,18 @@ async def answer(
     An error of the request or the model comes in the last snapshot. A reader who leaves stops the
     work, and then nothing is kept: nobody has seen the end of it.
     """
-    ticket = queue.submit(ask.inputs, ask.options)
-    tickets[session] = ticket
-    snapshot = Snapshot("waiting")
-    try:
-        async with aclosing(ticket.follow(queue.ahead)) as states:
-            async for snapshot in states:
-                if snapshot.phase != "done":
-                    yield Progress(snapshot)
-    finally:
-        tickets.pop(session, None)
+    with Measure(queue) as measure:
+        ticket = measure.ticket = queue.submit(ask.inputs, ask.options)
+        tickets[session] = ticket
+        snapshot = Snapshot("waiting")
+        try:
+            async with aclosing(ticket.follow(queue.ahead)) as states:
+                async for snapshot in states:
+                    measure.snapshot = snapshot
+                    if snapshot.phase != "done":
+                        yield Progress(snapshot)
+        finally:
+            tickets.pop(session, None)
     snapshot = replace(
         snapshot, finish_reasons=[reason or "stop" for reason in snapshot.finish_reasons]
     )

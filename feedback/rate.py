@@ -81,24 +81,26 @@ def signal(
     generation_id: str,
     kind: str,
     milliseconds: int | None,
-) -> None:
-    """Keep one implicit act; the same key twice is one act."""
+) -> bool:
+    """Keep one implicit act; whether it is new: the same key twice is one act."""
     owned(session, permission.visitor_id, generation_id)
     if kind not in SIGNALS:
         raise InvalidFeedback("unknown_kind", kind=kind)
     key = check_key(key)
-    if session.scalar(select(Signal.id).where(Signal.key == key)) is None:
-        session.add(
-            Signal(
-                key=key,
-                generation_id=generation_id,
-                visitor_id=permission.visitor_id,
-                consent_id=permission.consent_id,
-                kind=kind,
-                milliseconds=milliseconds,
-            )
+    if session.scalar(select(Signal.id).where(Signal.key == key)) is not None:
+        return False
+    session.add(
+        Signal(
+            key=key,
+            generation_id=generation_id,
+            visitor_id=permission.visitor_id,
+            consent_id=permission.consent_id,
+            kind=kind,
+            milliseconds=milliseconds,
         )
-        session.flush()
+    )
+    session.flush()
+    return True
 
 
 def owned(session: Session, visitor_id: int, generation_id: str) -> Generation:

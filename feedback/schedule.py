@@ -129,6 +129,12 @@ def last_finished(session: Session, job: str) -> ScheduledRun | None:
     )
 
 
+def last_runs(session: Session) -> list[ScheduledRun]:
+    """The last run of each job."""
+    newest = select(func.max(ScheduledRun.id)).group_by(ScheduledRun.job)
+    return list(session.scalars(select(ScheduledRun).where(ScheduledRun.id.in_(newest))))
+
+
 def begin(session: Session, schedule: Schedule, holder: str, held: HeldLease) -> int:
     """Note that a run begins; its id. Runs of earlier holders of the lease have been interrupted.
 

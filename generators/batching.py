@@ -14,6 +14,7 @@ import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 Loaded = TypeVar("Loaded", bound=Generator)
 State = Literal["loading", "ready", "failed"]
 
+FRAMES = 8  # of an error's traceback, those next to where it was raised
 PUBLISH_EVERY = 0.1  # seconds between two looks at an unfinished output; each costs the model time
 POSITION_EVERY = 0.5  # seconds between two looks at the place in the queue
 # While transformers or diffusers build a network, modules of every thread are made without memory
@@ -94,8 +96,19 @@ class QueueFull(RuntimeError):
 class ModelQueue(Generic[Loaded]):
     """A model, the thread that loads and runs it, and the requests that wait for it."""
 
-    def __init__(self, name: str, load: Callable[[], Loaded], max_waiting: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], Loaded],
+        max_waiting: int,
+        *,
+        task: str = "",
+        family: str = "",
+    ) -> None:
+        """task: of the model. family: the name that short-lived models are counted under."""
         self.name = name
+        self.task = task
+        self.family = family or name
         self.max_waiting = max_waiting
         self.state: State = "loading"
         self.model: Loaded | None = None
@@ -125,9 +138,15 @@ class ModelQueue(Generic[Loaded]):
             if len(self._waiting) >= self.max_waiting:
                 raise QueueFull(self.name)
             self._waiting.append(ticket)
-        future = self._thread.submit(self._serve, ticket)
-        future.add_done_callback(lambda future: self._on_served(ticket, future))
+        context = copy_context()  # so that what is logged of it names the visitor's request
+        future = self._thread.submit(context.run, self._serve, ticket)
+        future.add_done_callback(lambda future: context.run(self._on_served, ticket, future))
         return ticket
+
+    def waiting(self) -> list[Ticket]:
+        """The requests that have not begun, the oldest first."""
+        with self._lock:
+            return [ticket for ticket in self._waiting if ticket.started_at is None]
 
     def ahead(self, ticket: Ticket) -> int:
         """How many requests are served before this one, the one under way included."""
@@ -196,7 +215,15 @@ class ModelQueue(Generic[Loaded]):
 
 
 def where(error: BaseException | None) -> str:
-    """The kind and place of an error; not its message, which may quote a prompt."""
+    """The kind of an error and where it was raised, the innermost frame first, on one line.
+
+    Not its message, which may quote a prompt.
+    """
     if error is None:
         return "the app is closing"
-    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    places = " < ".join(
+        f"{frame.filename.rsplit('/', 2)[-1]}:{frame.lineno} {frame.name}"
+        for frame in reversed(frames)
+    )
+    return f"{type(error).__name__} at {places}" if places else type(error).__name__

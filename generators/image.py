@@ -290,6 +290,8 @@ def load_pipeline(weights: Weights, placement: Placement, *, to_device: bool) ->
     import diffusers  # here: it takes seconds, and the page need not wait for it
 
     diffusers.utils.logging.set_verbosity_error()  # its warnings quote prompts
+    diffusers.utils.logging.disable_default_handler()  # web/logs.py has one for everybody
+    diffusers.utils.logging.enable_propagation()
     diffusers.utils.logging.disable_progress_bar()
     try:
         pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
@@ -455,7 +457,7 @@ def open_image_queues(
         if name in queues:
             name = source
         load = partial(load_image_generator, source, placement, () if number else adapters, memory)
-        queues[name] = ModelQueue(name, load, max_waiting)
+        queues[name] = ModelQueue(name, load, max_waiting, task="image")
     return queues
 
 

@@ -91,6 +91,20 @@ class RemoteQueue(Generic[Served]):
         """Begin to serve, and to look after the endpoints."""
         self._thread.start()
 
+    @property
+    def task(self) -> str:
+        return self.model.task
+
+    @property
+    def family(self) -> str:
+        """The name that its requests are counted under."""
+        return self.name
+
+    def waiting(self) -> list[Ticket]:
+        """The requests that have no slot yet, the oldest first."""
+        with self._lock:
+            return list(self._waiting)
+
     def wait_until_loaded(self, seconds: float) -> State:
         """Wait until the endpoints were asked for the first time; for scripts and tests."""
         self._ready.wait(seconds)
@@ -139,7 +153,12 @@ class RemoteQueue(Generic[Served]):
         """Ask the endpoints how they are, now and then, until the app ends."""
         while not self._stop.is_set():
             checking = asyncio.create_task(self.model.check())
-            await asyncio.wait({checking})
+            ending = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({checking, ending}, return_when=asyncio.FIRST_COMPLETED)
+            ending.cancel()
+            if not checking.done():  # an endpoint that is away takes seconds to say nothing
+                checking.cancel()
+                break
             if checking.exception() is not None:
                 log.error("a check of engine %s failed: %s", self.name, where(checking.exception()))
             self.state = "ready"

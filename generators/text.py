@@ -16,6 +16,7 @@ from transformers import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from db.tables import PROMPT_LIMIT
 from generators.base import SEEDS, InvalidRequest, Phase, Snapshot, check_number, check_prompt
@@ -277,10 +278,11 @@ def open_queues(
         if name in queues:
             name = source
         load = partial(load_text_generator, source, placement)
-        queues[name] = ModelQueue(name, load, max_waiting)
+        queues[name] = ModelQueue(name, load, max_waiting, task="text")
     return queues
 
 
 def load_text_generator(source: str, placement: Placement) -> TextGenerator:
     """Find, check and load a model; raises ModelUnavailable."""
+    disable_progress_bar()
     return TextGenerator(fetch(parse_source(source), placement), placement)

@@ -1,8 +1,10 @@
 """Real databases for every test: a SQLite file, and a PostgreSQL server that is started here."""
 
+import logging
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -174,3 +176,21 @@ def session(database: Database) -> Iterator[Session]:
     """A session in which a test may write; rolled back at its end."""
     with database.sessions() as session:
         yield session
+
+
+@pytest.fixture
+def logging_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Logging is one for the whole process: leave it as it was."""
+    before = {one: (one.handlers[:], one.level, one.propagate) for one in every_logger()}
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
+    yield
+    logging.captureWarnings(False)
+    for one in every_logger():
+        one.handlers[:], level, one.propagate = before.get(one, ([], logging.NOTSET, True))
+        one.setLevel(level)
+
+
+def every_logger() -> list[logging.Logger]:
+    known = (logging.root, *logging.root.manager.loggerDict.values())
+    return [one for one in known if isinstance(one, logging.Logger)]

@@ -20,7 +20,12 @@ from docs import build
 from feedback import demo, export
 
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
-GUIDES = [README, CHINESE, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "docker.md"]
+GUIDES = [
+    README,
+    CHINESE,
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("docker", "running")),
+]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "models").rglob("*.md")]
 )

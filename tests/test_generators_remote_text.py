@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 from contextlib import aclosing, contextmanager
@@ -390,6 +391,18 @@ def test_the_end_of_the_app_is_a_stop(server):
         done = asyncio.run(close())
 
     assert (done.phase, done.texts, done.failed) == ("done", ["snow"], False)
+
+
+def test_the_end_does_not_wait_for_an_endpoint_that_says_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        entry = f"openai:http://127.0.0.1:{mute.getsockname()[1]}/v1#poet"
+        queue = open_engine("text", PATIENT, 8, lambda name: None, entry)
+        queue.start()
+        asked, _ = mute.accept()
+        queue.close()
+
+        assert not queue._thread.is_alive()
+        asked.close()
 
 
 # The queue

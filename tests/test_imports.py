@@ -33,6 +33,7 @@ READ_ENVIRONMENT = {
     "config.py",
     "app.py",
     "web/services.py",
+    "web/doctor/main.py",
     "benchmarks/processes.py",
     "feedback/consumers.py",
     "feedback/export_jobs.py",
@@ -50,6 +51,7 @@ READ_SETTINGS = {
     "feedback/imports.py",
     "feedback/push.py",
     "feedback/versions.py",
+    "web/doctor/main.py",
 }
 
 SOURCES = sorted(

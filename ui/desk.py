@@ -10,6 +10,7 @@ import gradio as gr
 from feedback.answer import Ask, Origin, Progress, Queue, answer, origin
 from feedback.consent import NoConsent
 from feedback.identity import ForeignHandle
+from feedback.measures import ERRORS, IN_SCOPE, REQUEST_ID
 from feedback.rate import UnknownGeneration
 from generators.base import InvalidRequest
 from generators.batching import QueueFull, Ticket
@@ -41,6 +42,7 @@ class Desk(ABC):
 
     def answers(self, queue: Queue, ask: Ask, request: gr.Request) -> AsyncGenerator[Progress]:
         services = self.services
+        REQUEST_ID.set(id_of(request))  # Gradio's queue works outside of the request itself
         return answer(
             services.database, services.media, queue, ask, services.tickets, self.place(request)
         )
@@ -130,6 +132,7 @@ class Desk(ABC):
         return self.error("unknown_generation")
 
     def error(self, code: str, **details: object) -> State:
+        ERRORS.labels("page", code).inc()
         return {"phase": "error", "code": code, "message": self.language.error(code, **details)}
 
     def trouble(self, queue: Queue | None) -> str:
@@ -144,6 +147,12 @@ class Desk(ABC):
 def may_come_back(queue: Queue | None) -> bool:
     """Whether a model is there but cannot be used at this moment: an engine out of reach."""
     return queue is not None and queue.state == "ready" and queue.error is not None
+
+
+def id_of(request: gr.Request) -> str:
+    """The id that web/watch.py gave the HTTP request behind an event."""
+    scope = getattr(getattr(request, "request", None), "scope", {})
+    return str(scope.get(IN_SCOPE, ""))
 
 
 def sent(event: gr.EventData) -> State:

@@ -62,7 +62,11 @@ class LatentModels:
             if name in self.offered:
                 name = source
             load = partial(load_offered, source, placement, name, self.uploads)
-            self.offered[name] = ModelQueue(name, load, max_waiting)
+            self.offered[name] = ModelQueue(name, load, max_waiting, task="vae")
+
+    def queues(self) -> list[Queue]:
+        """All that are there now."""
+        return [*self.offered.values(), *list(self._trained.values())]
 
     def queue(self, name: object, owners: Collection[str]) -> Queue:
         """The queue of a model that this visitor may use; raises InvalidRequest for another."""
@@ -88,7 +92,7 @@ class LatentModels:
             folder = self.jobs.model_folder(job.id)
             assert folder is not None, "only asked for whole models"
             load = partial(load_latent_generator, folder, self._placement, name, self.uploads.read)
-            queue = ModelQueue(name, load, self._max_waiting)
+            queue = ModelQueue(name, load, self._max_waiting, task="vae", family="trained")
             queue.start()
         self._trained[name] = queue
         while len(self._trained) > MOST_LOADED:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.routing import Mount
 
 from ui.language import Language
 from ui.owner_page import owner_page
 from ui.page import CSS, page_head, public_page
+from ui.quiet import hush
 from ui.services import Services
 from ui.theme import theme
 
@@ -19,6 +21,7 @@ OWNER_PAGES = {"zh": ("/owner/zh", "../../"), "en": ("/owner", "../")}
 
 def mount_pages(app: FastAPI, services: Services, data_dir: Path) -> None:
     """Mount the owner's and the public pages in both languages."""
+    hush()
     version = static_version()
     for code, (path, root) in OWNER_PAGES.items():
         language = Language(code)
@@ -48,6 +51,13 @@ def mount(app: FastAPI, page: gr.Blocks, path: str, data_dir: Path, head: str) -
         ssr_mode=False,
         pwa=False,
     )
+
+
+def let_go(app: FastAPI) -> None:
+    """End the streams by which open pages show that they are there: they would never end."""
+    for route in app.routes:
+        if isinstance(route, Mount) and isinstance(route.app, gr.routes.App):
+            route.app.stop_event.set()
 
 
 def static_version() -> str:

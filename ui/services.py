@@ -34,6 +34,11 @@ class Services:
     replicator: Replicator | None = None
     tickets: dict[str, Ticket] = field(default_factory=dict)
 
+    def stop_all(self) -> None:
+        """End every request after the step under way; what is there is kept."""
+        for ticket in list(self.tickets.values()):
+            ticket.stop()
+
     def queue(self, model: object) -> TextQueue:
         """The queue of a text model; raises InvalidRequest for a name that is not offered."""
         return named(self.queues, model)

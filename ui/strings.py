@@ -42,6 +42,7 @@ ERRORS: dict[str, dict[str, str]] = {
         "too_many": "That was very much in a short time. Please try again in {seconds} seconds.",
         "owner_only": "This is the owner's area. Please log in.",
         "wrong_token": "That is not the owner's token.",
+        "metrics_token": "The metrics are for who sends their token: Authorization: Bearer …",
         # Generation
         "out_of_range": "{option} must be a number from {low} to {high}.",
         "whole_out_of_range": "{option} must be a whole number from {low} to {high}.",
@@ -201,6 +202,7 @@ ERRORS: dict[str, dict[str, str]] = {
         "too_many": "短时间内的请求太多，请在 {seconds} 秒后再试。",
         "owner_only": "这里是所有者区域，请先登录。",
         "wrong_token": "所有者口令不对。",
+        "metrics_token": "读取指标需要带上指标口令：Authorization: Bearer …",
         # 生成
         "out_of_range": "{option}必须是 {low} 到 {high} 之间的数。",
         "whole_out_of_range": "{option}必须是 {low} 到 {high} 之间的整数。",

@@ -13,6 +13,7 @@ from feedback.consent import TERMS, TERMS_VERSION, give, permission, terms_sha25
 from feedback.erase import empty_log, erase
 from feedback.events_csv import csv_chunks
 from feedback.keep import keep_event
+from feedback.measures import CONSENTS, EVENTS, SIGNALS
 from feedback.rate import Receipt, Value, signal
 from feedback.spec import Flavour
 from web.downloads import CSV, download, events, my_json
@@ -217,7 +218,9 @@ async def answer_terms(sent: ConsentSent, visitor: Visitor, services: Given) -> 
         )
         return mine.about(session, visitor.key_hash)
 
-    return Me(**await services.database.awrite(work))
+    about = await services.database.awrite(work)
+    CONSENTS.labels(str(sent.keep).lower(), str(sent.train).lower()).inc()
+    return Me(**about)
 
 
 @router.post(
@@ -248,6 +251,8 @@ async def give_feedback(sent: FeedbackSent, request: Request, response: Response
         )
 
     receipt, new = await services.database.awrite(work)
+    if new:
+        EVENTS.labels(receipt.kind).inc()
     response.status_code = 201 if new else 200
     return ReceiptGiven(**vars(receipt))
 
@@ -257,8 +262,8 @@ async def give_signal(sent: SignalSent, visitor: Visitor, services: Given) -> No
     """Report one implicit act, such as copying; never counted as feedback."""
     generation_id = services.signer.open_handle(sent.generation, visitor.key_hash)
 
-    def work(session: Session) -> None:
-        signal(
+    def work(session: Session) -> bool:
+        return signal(
             session,
             permission(session, visitor.key_hash),
             key=sent.key,
@@ -267,7 +272,8 @@ async def give_signal(sent: SignalSent, visitor: Visitor, services: Given) -> No
             milliseconds=sent.milliseconds,
         )
 
-    await services.database.awrite(work)
+    if await services.database.awrite(work):
+        SIGNALS.labels(sent.kind).inc()
 
 
 @router.post(
@@ -295,6 +301,8 @@ async def give_vote(
         )
 
     receipt, new = await services.database.awrite(work)
+    if new:
+        EVENTS.labels(receipt.kind).inc()
     response.status_code = 201 if new else 200
     return ReceiptGiven(**vars(receipt))
 

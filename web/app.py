@@ -14,10 +14,12 @@ from db.migrate import migrate
 from db.replica.boot import open_replicator
 from db.replica.replicator import Replicator
 from feedback.identity import HEADER, Signer, kept_secret
-from web import api, errors, health, owner
+from web import api, errors, health, metrics, owner
 from web.files import STATIC, OwnFiles
 from web.gate import Gate
 from web.services import Services, trusted_hops
+from web.tracing import open_tracing
+from web.watch import Watch
 
 logger = logging.getLogger("genloop.web")
 
@@ -33,6 +35,7 @@ def create_app(settings: Settings, mount: Mount | None = None) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,  # the interactive pages would load scripts from another server
         redoc_url=None,
+        telemetry=services.tracing.config(),
         lifespan=closing(services),
     )
     app.state.services = services
@@ -49,11 +52,13 @@ def create_app(settings: Settings, mount: Mount | None = None) -> FastAPI:
     )
     app.include_router(api.router)
     app.include_router(health.router)
+    app.include_router(metrics.doors)
     app.include_router(owner.door())
     app.include_router(owner.rooms)
     app.router.routes.append(OwnFiles("/static", STATIC))
     if mount is not None:  # last: a page mounted at "/" takes every path that is left
         mount(app, services)
+    app.add_middleware(Watch, hops=services.hops)  # the last one is the outermost
     return app
 
 
@@ -73,6 +78,7 @@ def make_services(settings: Settings) -> Services:
         owner_token=owner.token(settings),
         hops=trusted_hops(settings),
         replicator=replicator,
+        tracing=open_tracing(settings.traces_endpoint, "genloop"),
     )
 
 
@@ -105,5 +111,6 @@ def closing(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManag
         if services.replicator is not None:
             services.replicator.stop()
         services.database.close()
+        services.tracing.close()
 
     return lifespan

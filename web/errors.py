@@ -1,8 +1,6 @@
 """Turn what can go wrong into answers: {"error": {"code", "message"}} in the visitor's language."""
 
 import logging
-import secrets
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import FastAPI, Request
@@ -15,10 +13,13 @@ from starlette.exceptions import HTTPException
 from db.writer import Busy
 from feedback.consent import NoConsent, OldTerms
 from feedback.identity import ForeignHandle
+from feedback.measures import REQUEST_ID
 from feedback.mine import NoPicture
 from feedback.rate import InvalidFeedback, KeyReused, UnknownGeneration
+from generators.batching import where
 from ui.strings import error_sentence, preferred_language
 from web.identity import NoVisitor
+from web.watch import CODE, HEADER
 
 logger = logging.getLogger("genloop.web")
 
@@ -61,6 +62,7 @@ def answer(
     details: Mapping[str, object] | None = None,
 ) -> JSONResponse:
     """An error as the client sees it."""
+    request.scope[CODE] = code
     language = preferred_language(request.headers.get("accept-language"))
     message = error_sentence(code, language, **(details or {}))
     headers = {"Content-Language": language, "X-Content-Type-Options": "nosniff"}
@@ -149,17 +151,9 @@ async def unexpected(request: Request, error: Exception) -> Response:
 
     The message of the exception stays out, for it may quote a prompt or a token.
     """
-    reference = secrets.token_hex(6)
-    places = " < ".join(
-        f"{frame.filename.rsplit('/', 2)[-1]}:{frame.lineno} {frame.name}"
-        for frame in reversed(traceback.extract_tb(error.__traceback__)[-6:])
-    )
-    logger.error(
-        "reference %s: %s %s raised %s at %s",
-        reference,
-        request.method,
-        getattr(request.scope.get("route"), "path", "?"),
-        type(error).__name__,
-        places,
-    )
-    return answer(request, 500, "internal", details={"reference": reference})
+    reference = REQUEST_ID.get()
+    route = getattr(request.scope.get("route"), "path", "?")
+    logger.error("reference %s: %s %s raised %s", reference, request.method, route, where(error))
+    response = answer(request, 500, "internal", details={"reference": reference})
+    response.headers[HEADER] = reference  # this answer does not pass web/watch.py
+    return response

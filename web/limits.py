@@ -38,6 +38,7 @@ RULES = (
     Rule("names", ("POST",), "/api/visitor", "60/minute", "60/minute;600/hour"),
     Rule("consents", ("POST",), "/api/consent", "30/minute", "300/minute"),
     Rule("my data", ("GET", "DELETE"), "/api/my(/.*)?", "10/minute", "60/minute"),
+    Rule("metrics", ("GET",), "/metrics", "60/minute", "60/minute"),
     Rule("reads", ("GET",), "/api/.*", "300/minute", "3000/minute"),
     Rule(
         "generations",

@@ -40,6 +40,7 @@ from web.identity import client_ip, is_https
 from web.limits import Limits
 from web.questions import asked
 from web.services import Services
+from web.watch import CODE
 
 COOKIE = "genloop_owner"
 HALF_A_DAY = 12 * 3600  # seconds
@@ -94,6 +95,8 @@ def page(request: Request, status: int = 200, code: str = "", **details: object)
     language = preferred_language(request.headers.get("accept-language"))
     words = {name: html.escape(word) for name, word in OWNER_LOGIN[language].items()}
     message = error_sentence(code, language, **details) if code else ""
+    if code:
+        request.scope[CODE] = code
     body = PAGE
     for name, word in {**words, "language": language, "message": html.escape(message)}.items():
         body = body.replace(f"{{{{ {name} }}}}", word)

@@ -1,13 +1,17 @@
 """What the routes and pages are given to work with; made once, in create_app."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from prometheus_client import Metric
 
 from config import Settings
 from db.engine import Database
 from db.media import MediaStore
 from db.replica.replicator import Replicator
 from feedback.identity import Signer
+from web.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,9 @@ class Services:
     owner_token: str
     hops: int  # proxies in front whose X-Forwarded-* headers are believed
     replicator: Replicator | None = None
+    tracing: Tracing = field(default_factory=Tracing)
+    # What else is measured when somebody asks for the metrics.
+    looks: list[Callable[[], Iterator[Metric]]] = field(default_factory=list)
 
 
 def trusted_hops(settings: Settings) -> int:

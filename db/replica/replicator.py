@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 300.0  # seconds between two attempts while the target is away
 LOOK = 1.0  # seconds between two looks at how much is waiting
-LAST_WORDS = 6.0  # seconds that the end of the app waits for the last copy
+LAST_WORDS = 4.0  # seconds that the end of the app waits for the last copy
 RECLAIM = 60.0  # seconds after which a wish that is not renewed is nobody's any more
 
 # What may be better at the next attempt: the target (TargetDown), the disk, the database.

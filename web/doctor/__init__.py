@@ -1,0 +1,1 @@
+"""`python app.py doctor`: whether everything that the app stands on is in order."""

@@ -129,7 +129,7 @@ def test_turns_of_one_conversation_stay_together(database, tmp_path):
 
     recipe = Recipe("sft", "conversational")
     splits = Splits(0.4, by=("conversation",))
-    manifest = exported(database, tmp_path / "out", recipe, splits=splits)
+    exported(database, tmp_path / "out", recipe, splits=splits)
 
     sides = defaultdict(set)
     for split in ALL:

@@ -9,11 +9,14 @@ import sys
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if os.environ.get("SPACES_ZERO_GPU"):
+    import spaces  # noqa: F401  (before gradio and CUDA, whose places it takes)
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import gradio as gr
 import torch
 import uvicorn
 from fastapi import FastAPI
@@ -24,6 +27,7 @@ from db.engine import UnsafeDatabase
 from db.migrate import NewerDatabase
 from feedback.answer import Queue
 from generators.image import open_image_queues
+from generators.lent import CPU, Lender
 from generators.text import open_queues
 from models.device import placement
 from models.jobs import Jobs
@@ -31,23 +35,33 @@ from ui.latent_models import LatentModels
 from ui.mount import mount_pages
 from web.app import create_app
 from web.language import LanguageDoor
+from web.services import on_zero_gpu
+from web.zerogpu import begin, lent_gpu
 
 
-def make_app(settings: Settings) -> FastAPI:
-    """The whole app: routes, gate and pages over one database; models load in the background."""
+def make_app(settings: Settings, lender: Lender | None = None) -> FastAPI:
+    """The whole app: routes, gate and pages over one database; models load in the background.
+
+    Those for which the lender has a GPU load before this returns, so call it in the main thread.
+    """
     if settings.torch_threads:
         torch.set_num_threads(settings.torch_threads)
     where = placement(settings.device, settings.dtype)
-    queues = open_queues(settings.text_models, where, settings.max_waiting)
+    queues = open_queues(settings.text_models, where, settings.max_waiting, lender)
     image_queues = open_image_queues(
         settings.image_models,
         where,
         settings.max_waiting,
         settings.image_adapters,
         settings.image_memory,
+        lender,
     )
+    if lender is not None:
+        begin([*queues.values(), *image_queues.values()], settings.port)
     jobs = Jobs(settings.data_dir / "jobs", remembered=BUNDLED / "vae")
-    latents = LatentModels(settings.vae_models, where, settings.max_waiting, jobs)
+    latents = LatentModels(
+        settings.vae_models, where if lender is None else CPU, settings.max_waiting, jobs
+    )
 
     def mount(app: FastAPI, services: Any) -> None:
         pages = ui.services.Services(
@@ -91,7 +105,7 @@ def with_models(app: FastAPI, queues: Sequence[Queue], latents: LatentModels) ->
 def main() -> None:
     settings = Settings()
     try:
-        app = make_app(settings)
+        app = make_app(settings, lent_gpu(gr.Error, BUNDLED) if on_zero_gpu() else None)
     except (UnsafeDatabase, NewerDatabase) as problem:
         sys.exit(str(problem))
     print(f"GenLoop on http://{settings.host}:{settings.port}", flush=True)

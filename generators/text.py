@@ -20,6 +20,7 @@ from transformers import (
 from db.tables import PROMPT_LIMIT
 from generators.base import SEEDS, InvalidRequest, Phase, Snapshot, check_number, check_prompt
 from generators.batching import ModelQueue
+from generators.lent import Lender, open_queue
 from models.device import Placement
 from models.registry import (
     BUILDING,
@@ -254,7 +255,7 @@ def pick(logits: torch.Tensor, temperature: float, streams: list[torch.Generator
 
 
 def open_queues(
-    sources: Sequence[str], placement: Placement, max_waiting: int
+    sources: Sequence[str], placement: Placement, max_waiting: int, lender: Lender | None = None
 ) -> dict[str, ModelQueue[TextGenerator]]:
     """A queue for each model that the settings name, by the name that the picker shows."""
     queues: dict[str, ModelQueue[TextGenerator]] = {}
@@ -262,8 +263,8 @@ def open_queues(
         name = short_name(source)
         if name in queues:
             name = source
-        load = partial(load_text_generator, source, placement)
-        queues[name] = ModelQueue(name, load, max_waiting)
+        load = partial(load_text_generator, source)
+        queues[name] = open_queue(source, name, load, placement, max_waiting, lender)
     return queues
 
 

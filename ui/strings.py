@@ -53,6 +53,9 @@ ERRORS: dict[str, dict[str, str]] = {
         "unknown_model": "There is no model called “{model}” here.",
         "queue_full": "Very many are waiting for this model. Please try again in a minute.",
         "stopped_early": "Stopped before anything was made.",
+        "gpu_busy": "No GPU was free within a minute. Please try again a little later.",
+        "gpu_quota": "Your GPU time at Hugging Face does not reach for this. Log in there, ask for "
+        "less, or wait. They say: {said}",
         "model_failed": "The model broke off in the middle. Nothing was kept; please try again.",
         "version_gone": "This was written by a version of {model} that is no longer loaded.",
         "picture_version_gone": "This was drawn by a version of {model} that is no longer loaded.",
@@ -187,6 +190,10 @@ ERRORS: dict[str, dict[str, str]] = {
         "unknown_model": "这里没有名为“{model}”的模型。",
         "queue_full": "等待这个模型的人太多，请稍后再试。",
         "stopped_early": "已停止，尚未生成任何内容。",
+        "gpu_busy": "一分钟内没有空闲的 GPU，请稍后再试。",
+        "gpu_quota": "您在 Hugging Face 的 GPU 时长不够完成这次请求。"
+        "请登录 Hugging Face、减少要求或稍候再试。"
+        "对方的说明：{said}",
         "model_failed": "模型中途出错，没有保存任何内容，请再试一次。",
         "version_gone": "写出这段文字的 {model} 版本已不再加载。",
         "picture_version_gone": "画出这张图片的 {model} 版本已不再加载。",

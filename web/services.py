@@ -29,3 +29,8 @@ def trusted_hops(settings: Settings) -> int:
 def on_space() -> bool:
     """Whether this runs on Hugging Face Spaces, which sets SPACE_ID for its containers."""
     return bool(os.environ.get("SPACE_ID"))
+
+
+def on_zero_gpu() -> bool:
+    """Whether this is a Space whose GPU is lent for each call."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")

@@ -21,13 +21,21 @@ MAY_IMPORT = {
     "generators": {"db", "models"},
     "feedback": {"db", "models", "generators"},
     "training": {"models", "feedback"},
+    "deploy": set(),
     "ui": {"db", "models", "generators", "feedback"},
     "web": {"db", "models", "generators", "feedback", "ui"},
 }
 OURS = {*MAY_IMPORT, "app", "benchmarks", "docs", "tests"}
 SHOW_PAGES = {"ui", "app.py", "benchmarks"}  # what may import gradio
-# benchmarks/processes.py hands its environment on to the servers that it starts.
-READ_ENVIRONMENT = {"config.py", "app.py", "web/services.py", "benchmarks/processes.py"}
+# benchmarks/processes.py hands its environment on to the servers that it starts, deploy/space.py
+# to the Space.
+READ_ENVIRONMENT = {
+    "config.py",
+    "app.py",
+    "web/services.py",
+    "benchmarks/processes.py",
+    "deploy/space.py",
+}
 READ_SETTINGS = {
     "app.py",
     "db/migrate.py",

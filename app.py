@@ -35,7 +35,8 @@ from ui.latent_models import LatentModels
 from ui.mount import mount_pages
 from web.app import create_app
 from web.language import LanguageDoor
-from web.services import on_zero_gpu
+from web.services import on_space, on_zero_gpu
+from web.space import UnfitForSpace, check_space
 from web.zerogpu import begin, lent_gpu
 
 
@@ -105,8 +106,10 @@ def with_models(app: FastAPI, queues: Sequence[Queue], latents: LatentModels) ->
 def main() -> None:
     settings = Settings()
     try:
+        if on_space():
+            check_space(settings, zero_gpu=on_zero_gpu())
         app = make_app(settings, lent_gpu(gr.Error, BUNDLED) if on_zero_gpu() else None)
-    except (UnsafeDatabase, NewerDatabase) as problem:
+    except (UnsafeDatabase, NewerDatabase, UnfitForSpace) as problem:
         sys.exit(str(problem))
     print(f"GenLoop on http://{settings.host}:{settings.port}", flush=True)
     uvicorn.run(

@@ -93,6 +93,12 @@ class Settings(BaseSettings):
         description="Password of the owner area, 16 characters or more; empty: made at the first "
         "start, printed once and kept in the data folder.",
     )
+    owners: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="On a Space, accounts of the Hugging Face Hub that may log in as owners, "
+        "separated by commas; empty: who created the Space. Set it as a secret: a duplicated Space "
+        "gets the variables of the first.",
+    )
     rate_limits: bool = Field(True, description="Limit requests a visitor and an address.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much the log says. Prompts and tokens are never logged."
@@ -105,6 +111,7 @@ class Settings(BaseSettings):
         "image_memory",
         "vae_models",
         "allowed_origins",
+        "owners",
         mode="before",
     )
     @classmethod

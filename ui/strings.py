@@ -42,6 +42,8 @@ ERRORS: dict[str, dict[str, str]] = {
         "too_many": "That was very much in a short time. Please try again in {seconds} seconds.",
         "owner_only": "This is the owner's area. Please log in.",
         "wrong_token": "That is not the owner's token.",
+        "not_an_owner": "The account {account} is none of the owners' of this app.",
+        "hub_login_failed": "Logging in at Hugging Face did not work. Please try again.",
         # Generation
         "out_of_range": "{option} must be a number from {low} to {high}.",
         "whole_out_of_range": "{option} must be a whole number from {low} to {high}.",
@@ -180,6 +182,8 @@ ERRORS: dict[str, dict[str, str]] = {
         "too_many": "短时间内的请求太多，请在 {seconds} 秒后再试。",
         "owner_only": "这里是所有者区域，请先登录。",
         "wrong_token": "所有者口令不对。",
+        "not_an_owner": "账号 {account} 不是本应用的所有者。",
+        "hub_login_failed": "未能通过 Hugging Face 登录，请再试一次。",
         # 生成
         "out_of_range": "{option}必须是 {low} 到 {high} 之间的数。",
         "whole_out_of_range": "{option}必须是 {low} 到 {high} 之间的整数。",
@@ -282,6 +286,7 @@ OWNER_LOGIN: dict[str, dict[str, str]] = {
         "title": "GenLoop: owner",
         "token": "Owner's token",
         "log_in": "Log in",
+        "hub_login": "Log in with Hugging Face",
         "where": "It was printed when the app first started, and lies in the file owner-token of "
         "the data folder; or it is what GENLOOP_OWNER_TOKEN says.",
     },
@@ -289,6 +294,7 @@ OWNER_LOGIN: dict[str, dict[str, str]] = {
         "title": "GenLoop：所有者",
         "token": "所有者口令",
         "log_in": "登录",
+        "hub_login": "通过 Hugging Face 登录",
         "where": "口令在应用首次启动时显示过一次，保存在数据文件夹的 owner-token 文件中；"
         "若设置了 GENLOOP_OWNER_TOKEN，则以它为准。",
     },

@@ -14,7 +14,7 @@ from feedback.identity import HEADER, Signer, kept_secret
 from web import api, errors, health, owner
 from web.files import STATIC, OwnFiles
 from web.gate import Gate
-from web.services import Services, trusted_hops
+from web.services import Services, hub_login, trusted_hops
 
 Mount = Callable[[FastAPI, Services], None]
 
@@ -65,6 +65,7 @@ def make_services(settings: Settings) -> Services:
         signer=Signer(secret),
         owner_token=owner.token(settings),
         hops=trusted_hops(settings),
+        hub_login=hub_login(settings),
     )
 
 

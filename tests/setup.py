@@ -1,7 +1,7 @@
 """Make ready what the tests need besides Python packages. `python -m tests.setup`
 
-A Chromium for the tests of the pages; on Debian also bubblewrap and nginx, for those of the container
-and of several replicas, which are skipped without them.
+A Chromium for the tests of the pages; on Debian also bubblewrap and nginx, for the tests of the
+container and of several replicas, which are skipped without them.
 """
 
 import os

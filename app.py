@@ -14,6 +14,7 @@ if os.environ.get("SPACES_ZERO_GPU"):
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -23,13 +24,18 @@ from fastapi import FastAPI
 
 import ui.services
 from config import BUNDLED, Settings
-from db.engine import UnsafeDatabase
+from db.engine import Database, UnsafeDatabase
 from db.migrate import NewerDatabase
 from feedback.answer import Queue
+from feedback.scheduled_export import export_schedule, scheduled_export
+from feedback.scheduler import Scheduler
+from generators.engines import open_engine
 from generators.image import open_image_queues
 from generators.lent import CPU, Lender
 from generators.text import open_queues
+from generators.wire import EngineLimits
 from models.device import placement
+from models.engines import BadEngine
 from models.jobs import Jobs
 from ui.latent_models import LatentModels
 from ui.mount import mount_pages
@@ -48,13 +54,27 @@ def make_app(settings: Settings, lender: Lender | None = None) -> FastAPI:
     if settings.torch_threads:
         torch.set_num_threads(settings.torch_threads)
     where = placement(settings.device, settings.dtype)
-    queues = open_queues(settings.text_models, where, settings.max_waiting, lender)
+    limits = EngineLimits(
+        connect=settings.engine_connect_seconds,
+        first=settings.engine_first_seconds,
+        silence=settings.engine_silence_seconds,
+        at_once=settings.engine_at_once,
+    )
+    engine = (limits, settings.max_waiting, settings.secret_in)
+    queues = open_queues(
+        settings.text_models,
+        where,
+        settings.max_waiting,
+        partial(open_engine, "text", *engine),
+        lender,
+    )
     image_queues = open_image_queues(
         settings.image_models,
         where,
         settings.max_waiting,
         settings.image_adapters,
         settings.image_memory,
+        partial(open_engine, "image", *engine),
         lender,
     )
     if lender is not None:
@@ -78,11 +98,27 @@ def make_app(settings: Settings, lender: Lender | None = None) -> FastAPI:
 
     app = create_app(settings, mount)
     app.add_middleware(LanguageDoor)
-    with_models(app, [*queues.values(), *image_queues.values(), *latents.offered.values()], latents)
+    scheduler = export_scheduler(settings, app.state.services.database)
+    with_models(
+        app,
+        [*queues.values(), *image_queues.values(), *latents.offered.values()],
+        latents,
+        scheduler,
+    )
     return app
 
 
-def with_models(app: FastAPI, queues: Sequence[Queue], latents: LatentModels) -> None:
+def export_scheduler(settings: Settings, database: Database) -> Scheduler | None:
+    """What exports by itself, if the owner wants that."""
+    schedule = export_schedule(settings)
+    if not schedule.every_hours and not schedule.every_labels:
+        return None
+    return Scheduler(database, schedule, scheduled_export(settings))
+
+
+def with_models(
+    app: FastAPI, queues: Sequence[Queue], latents: LatentModels, scheduler: Scheduler | None
+) -> None:
     """Load the models once the app is up, and let them end before it lets go of its database."""
     inner = app.router.lifespan_context
 
@@ -95,7 +131,11 @@ def with_models(app: FastAPI, queues: Sequence[Queue], latents: LatentModels) ->
             # the imports would stop everybody for a third of a second.
             gc.collect()
             gc.freeze()
+            if scheduler is not None:
+                scheduler.start()
             yield state
+            if scheduler is not None:
+                scheduler.close()
             for queue in queues:
                 queue.close()
             latents.close()
@@ -109,7 +149,7 @@ def main() -> None:
         if on_space():
             check_space(settings, zero_gpu=on_zero_gpu())
         app = make_app(settings, lent_gpu(gr.Error, BUNDLED) if on_zero_gpu() else None)
-    except (UnsafeDatabase, NewerDatabase, UnfitForSpace) as problem:
+    except (UnsafeDatabase, NewerDatabase, BadEngine, UnfitForSpace) as problem:
         sys.exit(str(problem))
     print(f"GenLoop on http://{settings.host}:{settings.port}", flush=True)
     uvicorn.run(

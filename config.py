@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -36,13 +37,15 @@ class Settings(BaseSettings):
     port: int = Field(7860, ge=0, le=65535, description="Port to listen on.")
     text_models: Annotated[tuple[str, ...], NoDecode] = Field(
         (str(BUNDLED / "poet"),),
-        description="Text models, separated by commas: a local folder, or ORG/NAME@COMMIT of the "
-        "Hub. The first is the default.",
+        description="Text models, separated by commas: a local folder, ORG/NAME@COMMIT of the "
+        "Hub, or an engine that serves one, openai:ADDRESS#MODEL or "
+        "hf-inference:PROVIDER#ORG/NAME (docs/engines.md). The first is the default.",
     )
     image_models: Annotated[tuple[str, ...], NoDecode] = Field(
         (str(BUNDLED / "painter"),),
         description="Text-to-image models in the diffusers format, separated by commas: a local "
-        "folder, or ORG/NAME@COMMIT of the Hub. The first is the default.",
+        "folder, or ORG/NAME@COMMIT of the Hub; or an engine, as for texts (docs/engines.md). The "
+        "first is the default.",
     )
     image_adapters: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -66,6 +69,21 @@ class Settings(BaseSettings):
         default_factory=lambda: not os.environ.get("SPACE_ID"),
         description="Whether visitors may train latent models of their own, one at a time (the "
         "default, but not on Hugging Face Spaces).",
+    )
+    engine_at_once: int = Field(
+        16,
+        ge=1,
+        description="Requests that one engine is sent at once, all its endpoints together; "
+        "?at_once= in its entry is for that engine alone.",
+    )
+    engine_connect_seconds: float = Field(
+        5, gt=0, description="Seconds in which an engine's endpoint must take a connection."
+    )
+    engine_first_seconds: float = Field(
+        120, gt=0, description="Seconds in which an engine must send a first token, or a picture."
+    )
+    engine_silence_seconds: float = Field(
+        60, gt=0, description="Seconds that an engine may be silent between two tokens."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -99,6 +117,31 @@ class Settings(BaseSettings):
         "separated by commas; empty: who created the Space. Set it as a secret: a duplicated Space "
         "gets the variables of the first.",
     )
+    export_every_hours: float = Field(
+        0,
+        ge=0,
+        description="Export by itself every so many hours; 0 or empty: not for this reason.",
+    )
+    export_every_labels: int = Field(
+        0,
+        ge=0,
+        description="Export by itself after so many new feedback events and votes that may be "
+        "trained on; 0 or empty: not for this reason.",
+    )
+    export_formats: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("sft", "dpo", "kto"),
+        description="Formats of these exports, separated by commas. Each is a dataset of its own.",
+    )
+    export_push_to: str = Field(
+        "",
+        description="Where these exports are pushed: hf://datasets/OWNER/NAME, a URL such as "
+        "s3://BUCKET/PATH, or a folder; {format} in it stands for the format. Empty: nowhere.",
+    )
+    hub_token: SecretStr = Field(
+        SecretStr(""),
+        description="Token of the Hugging Face Hub that may write, for pushing exports; empty: "
+        "HF_TOKEN, or that of `hf auth login`.",
+    )
     rate_limits: bool = Field(True, description="Limit requests a visitor and an address.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much the log says. Prompts and tokens are never logged."
@@ -112,6 +155,7 @@ class Settings(BaseSettings):
         "vae_models",
         "allowed_origins",
         "owners",
+        "export_formats",
         mode="before",
     )
     @classmethod
@@ -119,6 +163,21 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("export_every_hours", "export_every_labels", mode="before")
+    @classmethod
+    def empty_is_never(cls, value: object) -> object:
+        return 0 if value == "" else value
+
+    @model_validator(mode="after")
+    def one_repository_for_each_format(self) -> "Settings":
+        target = self.export_push_to
+        if target.startswith("hf://") and len(self.export_formats) > 1 and "{format}" not in target:
+            raise ValueError(
+                "a repository of the Hub holds one dataset: put {format} into "
+                "GENLOOP_EXPORT_PUSH_TO, or name one format"
+            )
+        return self
 
     @field_validator("text_models")
     @classmethod
@@ -133,6 +192,11 @@ class Settings(BaseSettings):
         if 0 < len(value.get_secret_value()) < 16:
             raise ValueError("an owner token needs at least 16 characters")
         return value
+
+    def secret_in(self, variable: str) -> SecretStr | None:
+        """The value of an environment variable that a setting names, or of a line of `.env`."""
+        value = os.environ.get(variable) or dotenv_values(ROOT / ".env").get(variable)
+        return SecretStr(value) if value else None
 
     @property
     def database(self) -> str:

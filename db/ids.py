@@ -1,9 +1,11 @@
 """Ids that sort by the time they were made."""
 
+import hashlib
 import secrets
 import threading
 import time
 import uuid
+from datetime import datetime
 
 _lock = threading.Lock()
 _last = 0
@@ -23,3 +25,15 @@ def uuid7() -> str:
     milliseconds, fraction = stamp >> 12, stamp & 0xFFF
     value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | secrets.randbits(62)
     return str(uuid.UUID(int=value))
+
+
+def derived_uuid7(name: str, moment: datetime | None) -> str:
+    """An id that is always the same for the same name and moment, and sorts by the moment.
+
+    In place of random bits it has those of a SHA-256 of the name. An unknown moment is that at
+    which the count of milliseconds begins, 1970.
+    """
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:10], "big")
+    milliseconds = int(moment.timestamp() * 1000) if moment is not None else 0
+    value = milliseconds << 80 | 0x7 << 76 | (digest >> 64 & 0xFFF) << 64
+    return str(uuid.UUID(int=value | 0b10 << 62 | digest & (1 << 62) - 1))

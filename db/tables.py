@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -77,6 +79,7 @@ VERSION_STATES = ("live", "candidate", "retired")
 STATUSES = ("complete", "stopped", "failed")
 KINDS = ("thumb", "stars", "reasons", "comment", "edit", "choice", "report", "rank", "region")
 ANSWERS = ("left", "right", "tie", "both_bad")  # of a vote
+RUN_STATES = ("running", "finished", "failed", "stopped", "interrupted")  # of a scheduled run
 SIGNALS = ("copy", "retry", "continue", "stop", "reproduce", "first_action")
 
 PROMPT_LIMIT = 20_000  # characters of one prompt or of all messages of a chat together
@@ -119,7 +122,39 @@ class Consent(Base):
     language: Mapped[str] = mapped_column(String(8))
     keep: Mapped[bool]
     train: Mapped[bool]
+    # Of imported rows: nobody was asked here, and what the owner states stands in the import.
+    import_id: Mapped[int | None] = mapped_column(ForeignKey("imports.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Import(Base):
+    """One file of feedback that was gathered elsewhere; its rows rest on consents that name it."""
+
+    __tablename__ = "imports"
+    __table_args__ = (
+        CheckConstraint("basis <> ''", name="a_basis_says_something"),
+        COUNTS_ON,
+    )
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    source: Mapped[str] = mapped_column(String(200))  # the owner's name for where it came from
+    format: Mapped[str] = mapped_column(String(32))
+    file_name: Mapped[str] = mapped_column(Text)
+    file_sha256: Mapped[str] = mapped_column(Hash)
+    # Why it may be trained on, in the owner's words; without one it may not.
+    basis: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]
+    taken_back_at: Mapped[datetime | None]
+
+
+class ErasedRater(Base):
+    """Somebody whose imported words were erased; no later import brings them back."""
+
+    __tablename__ = "erased_raters"
+
+    rater_hash: Mapped[str] = mapped_column(Hash, primary_key=True)  # HMAC of source and name
+    erased_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class ModelVersion(Base):
@@ -138,7 +173,9 @@ class ModelVersion(Base):
     name: Mapped[str] = mapped_column(String(200))  # what the model picker shows
     source: Mapped[str] = mapped_column(Text)  # hub id or folder
     revision: Mapped[str | None] = mapped_column(String(64))  # commit, of a hub model
-    weights_sha256: Mapped[str] = mapped_column(Hash)
+    weights_sha256: Mapped[str] = mapped_column(Hash)  # of an engine's model: of its name
+    verified: Mapped[bool] = mapped_column(default=True, server_default=true())  # saw the weights
+    says: Mapped[dict[str, Any] | None]  # what an engine said of itself when it was first used
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     state: Mapped[str] = mapped_column(String(16), default="live")
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -171,6 +208,7 @@ class Generation(Base):
     output_text: Mapped[str | None] = mapped_column(Text)
     media_sha256: Mapped[str | None] = mapped_column(Hash, index=True)  # of the file in db/media.py
     latent: Mapped[dict[str, Any] | None]  # {"z": [floats]}, for a vector also {"x": [floats]}
+    served: Mapped[dict[str, Any] | None]  # by an engine: the endpoint, and what it said
     status: Mapped[str] = mapped_column(String(16))
     finish_reason: Mapped[str | None] = mapped_column(String(16))  # end, length, stop, error
     input_tokens: Mapped[int | None]
@@ -406,3 +444,43 @@ class Decision(Base):
     numbers: Mapped[dict[str, Any]]
     decided_by: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Lease(Base):
+    """Who alone may do something, and until when."""
+
+    __tablename__ = "leases"
+    __table_args__ = (CheckConstraint("lifetime > 0", name="a_lease_lasts"),)
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str | None] = mapped_column(String(200))  # none: it was given back
+    fence: Mapped[int] = mapped_column(BigInteger)  # counts the holders; the highest is in force
+    lifetime: Mapped[float] = mapped_column(Float(53))  # seconds from each renewal
+    expires_at: Mapped[datetime]
+
+
+class ScheduledRun(Base):
+    """One run of a job that the app starts by itself."""
+
+    __tablename__ = "scheduled_runs"
+    __table_args__ = (
+        CheckConstraint(one_of("state", RUN_STATES), name="scheduled_run_is_in_a_state"),
+        CheckConstraint(
+            "(state = 'running') = (finished_at IS NULL)", name="what_runs_has_not_ended"
+        ),
+        Index("ix_scheduled_runs_job_id", "job", "id"),
+        COUNTS_ON,
+    )
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    job: Mapped[str] = mapped_column(String(64))
+    holder: Mapped[str] = mapped_column(String(200))
+    fence: Mapped[int] = mapped_column(BigInteger)  # of the lease that it ran under
+    state: Mapped[str] = mapped_column(String(16), default="running")
+    # The last event and the last vote there were when it began.
+    last_event_id: Mapped[int] = mapped_column(BigInteger)
+    last_vote_id: Mapped[int] = mapped_column(BigInteger)
+    result: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]

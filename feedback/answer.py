@@ -19,10 +19,9 @@ from feedback.rate import owned
 from feedback.record import Output, Request, Times, record, register_version
 from generators.base import Snapshot
 from generators.batching import ModelQueue, Ticket
-from generators.text import TextGenerator
+from generators.remote import RemoteQueue
 
-TextQueue = ModelQueue[TextGenerator]
-Queue = ModelQueue[Any]
+Queue = ModelQueue[Any] | RemoteQueue[Any]
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,8 @@ def outputs_of(snapshot: Snapshot, media: MediaStore) -> list[Output | None]:
         text = snapshot.texts[draft] if snapshot.texts else None
         picture = snapshot.images[draft] if snapshot.images else None
         latent = snapshot.latents[draft] if snapshot.latents else None
-        if text is None and picture is None and latent is None:
+        nothing = text is None and picture is None and latent is None
+        if nothing or end == "error" or (end == "stop" and text == ""):
             outputs.append(None)
             continue
         outputs.append(
@@ -150,6 +150,7 @@ def outputs_of(snapshot: Snapshot, media: MediaStore) -> list[Output | None]:
                 tokens=snapshot.tokens[draft] if snapshot.tokens else None,
                 media_sha256=media.put(picture) if picture is not None else None,
                 latent=latent,
+                served=(snapshot.served[draft] or None) if snapshot.served else None,
             )
         )
     return outputs
@@ -164,6 +165,8 @@ def version_of(session: Session, model: Any) -> int:
         source=weights.source.source,
         revision=weights.source.revision,
         sha256=weights.sha256,
+        verified=weights.verified,
+        says=None if weights.verified else model.says(),
     )
 
 

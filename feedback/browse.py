@@ -12,6 +12,7 @@ from db.tables import (
     Consent,
     FeedbackEvent,
     Generation,
+    Import,
     ModelVersion,
     Review,
     Visitor,
@@ -45,6 +46,7 @@ EVENTS = (
         Generation,
         ModelVersion.name.label("model"),
         Consent.train,
+        Consent.import_id,
         STANDING.label("standing"),
         VERDICT.label("verdict"),
     )
@@ -163,6 +165,7 @@ def event_row(
     generation: Generation,
     model: str,
     train: bool,
+    import_id: int | None,
     standing: bool,
     verdict: str | None,
 ) -> Row:
@@ -175,6 +178,7 @@ def event_row(
         "standing": bool(standing),
         "visitor": event.visitor_id,
         "train": train,
+        "import_id": import_id,
         "verdict": verdict,
         "generation_id": generation.id,
         "draft": generation.draft,
@@ -278,8 +282,36 @@ def versions(session: Session) -> list[Row]:
         ModelVersion.name,
         ModelVersion.revision,
         ModelVersion.weights_sha256,
+        ModelVersion.verified,
         ModelVersion.state,
     ).order_by(ModelVersion.id)
+    return [dict(row._mapping) for row in session.execute(query)]
+
+
+def imports(session: Session) -> list[Row]:
+    """What was imported, the newest first, and how many outputs and events of it are here."""
+    generations, events = (
+        select(func.count())
+        .select_from(table)
+        .join(Consent, Consent.id == table.consent_id)
+        .where(Consent.import_id == Import.id)
+        .correlate(Import)
+        .scalar_subquery()
+        for table in (Generation, FeedbackEvent)
+    )
+    query = select(
+        Import.id,
+        Import.source,
+        Import.format,
+        Import.file_name,
+        Import.file_sha256,
+        Import.basis,
+        Import.created_at,
+        Import.finished_at,
+        Import.taken_back_at,
+        generations.label("generations"),
+        events.label("events"),
+    ).order_by(Import.id.desc())
     return [dict(row._mapping) for row in session.execute(query)]
 
 

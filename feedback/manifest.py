@@ -139,7 +139,7 @@ def is_parquet(data: str) -> bool:
 
 def model_versions(session: Session, rows: Counter[int]) -> list[dict[str, Any]]:
     """The versions that made something in the dataset, and how many rows rest on each."""
-    columns = ("id", "task", "name", "source", "revision", "weights_sha256")
+    columns = ("id", "task", "name", "source", "revision", "weights_sha256", "verified")
     query = select(*(getattr(ModelVersion, column) for column in columns))
     found = session.execute(query.where(ModelVersion.id.in_(rows)).order_by(ModelVersion.id))
     return [{**row._mapping, "rows": rows[row.id]} for row in found]

@@ -34,6 +34,7 @@ class Output:
     tokens: int | None = None
     media_sha256: str | None = None  # of a picture that is in the media store already
     latent: dict[str, Any] | None = None
+    served: dict[str, Any] | None = None  # by an engine: the endpoint, and what it said
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def record(
             output_text=output.text,
             media_sha256=output.media_sha256,
             latent=output.latent,
+            served=output.served,
             status=output.status,
             finish_reason=output.finish_reason,
             input_tokens=request.input_tokens,
@@ -99,9 +101,21 @@ def record(
 
 
 def register_version(
-    session: Session, *, task: str, name: str, source: str, revision: str | None, sha256: str
+    session: Session,
+    *,
+    task: str,
+    name: str,
+    source: str,
+    revision: str | None,
+    sha256: str,
+    verified: bool = True,
+    says: dict[str, Any] | None = None,
 ) -> int:
-    """The id of the model version with these weights; it is added when it is new."""
+    """The id of the model version with these weights; it is added when it is new.
+
+    verified: False where an engine has the weights and the hash is one of names. says: what the
+    engine says of itself, kept with a new version.
+    """
     found = session.scalar(
         select(ModelVersion.id).where(
             ModelVersion.task == task,
@@ -112,7 +126,13 @@ def register_version(
     if found is not None:
         return found
     version = ModelVersion(
-        task=task, name=name, source=source, revision=revision, weights_sha256=sha256
+        task=task,
+        name=name,
+        source=source,
+        revision=revision,
+        weights_sha256=sha256,
+        verified=verified,
+        says=says,
     )
     session.add(version)
     session.flush()

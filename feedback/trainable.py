@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.tables import Comparison, Consent, FeedbackEvent, Generation, Visitor, Vote
@@ -73,11 +73,10 @@ def count_events(session: Session) -> tuple[int, int]:
     return every, session.scalar(allowed_events(func.count())) or 0
 
 
-def count_votes(session: Session) -> tuple[int, int]:
-    """How many votes on pairs there are, and how many of them may be trained on."""
-    every = session.scalar(select(func.count()).select_from(Vote)) or 0
-    allowed = (
-        select(func.count())
+def allowed_votes(*columns: Any) -> Select[Any]:
+    """Columns of the votes that may be trained on: the vote itself, and both that it compares."""
+    return (
+        select(*columns)
         .select_from(Vote)
         .join(VoteConsent, VoteConsent.id == Vote.consent_id)
         .join(Comparison, Comparison.id == Vote.comparison_id)
@@ -91,7 +90,27 @@ def count_votes(session: Session) -> tuple[int, int]:
             may_train(Right.visitor_id, RightConsent.train),
         )
     )
-    return every, session.scalar(allowed) or 0
+
+
+def count_votes(session: Session) -> tuple[int, int]:
+    """How many votes on pairs there are, and how many of them may be trained on."""
+    every = session.scalar(select(func.count()).select_from(Vote)) or 0
+    return every, session.scalar(allowed_votes(func.count())) or 0
+
+
+def count_since(session: Session, event_id: int, vote_id: int, most: int | None = None) -> int:
+    """How many events and votes that may be trained on came after these two.
+
+    most: as far as is counted; whoever only asks for enough of them need not wait for all.
+    """
+    events = allowed_events(literal(1)).where(FeedbackEvent.id > event_id)
+    votes = allowed_votes(literal(1)).where(Vote.id > vote_id)
+    found = 0
+    for new in (events, votes):
+        left = None if most is None else most - found
+        counted = select(func.count()).select_from(new.limit(left).subquery())
+        found += session.scalar(counted) or 0
+    return found
 
 
 def allowed_terms(session: Session) -> set[Terms]:

@@ -44,6 +44,7 @@ class Snapshot:
     previews: list[bytes | None] = field(default_factory=list)  # unfinished, as small PNG
     truncated: str = ""  # the end of the prompt, where the model cannot read that far
     latents: list[dict[str, Any]] = field(default_factory=list)  # {"z": ...}, vectors also {"x"}
+    served: list[dict[str, Any]] = field(default_factory=list)  # by an engine: which, and how
 
 
 class Work(Protocol):

@@ -18,9 +18,11 @@ from generators.batching import ModelQueue
 from generators.lent import Lender, open_queue
 from generators.png import png_bytes
 from generators.preview import Preview, preview_of
+from generators.remote import RemoteQueue, new_name, no_engine
 from generators.schedulers import DEFAULT, NAMES, fitting, most_steps, new_scheduler
 from generators.stepwise import stepwise
 from models.device import Placement
+from models.engines import BadEngine
 from models.pipelines import (
     fetch_adapter,
     fetch_pipeline,
@@ -131,6 +133,7 @@ class ImageGenerator:
     """A text-to-image pipeline, loaded, with its adapters."""
 
     task = "image"
+    takes_steps = takes_guidance = True
 
     def __init__(
         self,
@@ -425,7 +428,7 @@ def unread(pipeline: Any, prompt: str, takes: Any) -> str:
 
 # Queues
 
-ImageQueue = ModelQueue[ImageGenerator]
+ImageQueue = ModelQueue[ImageGenerator] | RemoteQueue[Any]
 
 
 def open_image_queues(
@@ -434,14 +437,22 @@ def open_image_queues(
     max_waiting: int,
     adapters: Sequence[str] = (),
     memory: Collection[str] = (),
+    engine: Callable[[str], RemoteQueue[Any] | None] = no_engine,
     lender: Lender | None = None,
 ) -> dict[str, ImageQueue]:
     """A queue for each model that the settings name, by the name that the picker shows.
 
     The adapters go to the first model: one fits only the weights that it was trained on.
+    engine: opens the queue of an entry that names an engine; raises BadEngine.
     """
     queues: dict[str, ImageQueue] = {}
     for number, source in enumerate(sources):
+        remote = engine(source)
+        if remote is not None:
+            if number == 0 and adapters:
+                raise BadEngine("GENLOOP_IMAGE_ADAPTERS needs weights: let a folder come first")
+            queues[new_name(remote.name, queues)] = remote
+            continue
         name = short_name(source)
         if name in queues:
             name = source

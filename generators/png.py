@@ -25,20 +25,24 @@ def png_bytes(image: Image.Image, parameters: dict[str, Any]) -> bytes:
 
 
 def usual_text(parameters: dict[str, Any]) -> str:
-    """The parameters as Stable Diffusion web UIs write them: prompt, negative prompt, one line."""
+    """The parameters as Stable Diffusion web UIs write them: prompt, negative prompt, one line.
+
+    What shaped nothing, or is not known of an engine's picture, is left out.
+    """
     rest = {
-        "Steps": parameters["steps"],
-        "Sampler": parameters["scheduler"],
-        "CFG scale": parameters["guidance"],
-        "Seed": parameters["seed"],
+        "Steps": parameters.get("steps"),
+        "Sampler": parameters.get("scheduler"),
+        "CFG scale": parameters.get("guidance"),
+        "Seed": parameters.get("seed"),
         "Size": f"{parameters['width']}x{parameters['height']}",
-        "Model hash": parameters["weights_sha256"][:10],
+        "Model hash": parameters.get("weights_sha256", "")[:10] or None,
         "Model": parameters["model"],
     }
     lines = [parameters["prompt"]]
     if parameters["negative_prompt"]:
         lines.append(f"Negative prompt: {parameters['negative_prompt']}")
-    lines.append(", ".join(f"{name}: {value}" for name, value in rest.items()))
+    known = [f"{name}: {value}" for name, value in rest.items() if value is not None]
+    lines.append(", ".join(known))
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Text from any causal language model in the transformers format."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from db.tables import PROMPT_LIMIT
 from generators.base import SEEDS, InvalidRequest, Phase, Snapshot, check_number, check_prompt
 from generators.batching import ModelQueue
 from generators.lent import Lender, open_queue
+from generators.remote import RemoteQueue, new_name, no_engine
 from models.device import Placement
 from models.registry import (
     BUILDING,
@@ -254,12 +255,26 @@ def pick(logits: torch.Tensor, temperature: float, streams: list[torch.Generator
     )
 
 
+TextQueue = ModelQueue[TextGenerator] | RemoteQueue[Any]
+
+
 def open_queues(
-    sources: Sequence[str], placement: Placement, max_waiting: int, lender: Lender | None = None
-) -> dict[str, ModelQueue[TextGenerator]]:
-    """A queue for each model that the settings name, by the name that the picker shows."""
-    queues: dict[str, ModelQueue[TextGenerator]] = {}
+    sources: Sequence[str],
+    placement: Placement,
+    max_waiting: int,
+    engine: Callable[[str], RemoteQueue[Any] | None] = no_engine,
+    lender: Lender | None = None,
+) -> dict[str, TextQueue]:
+    """A queue for each model that the settings name, by the name that the picker shows.
+
+    engine: opens the queue of an entry that names an engine; raises BadEngine.
+    """
+    queues: dict[str, TextQueue] = {}
     for source in sources:
+        remote = engine(source)
+        if remote is not None:
+            queues[new_name(remote.name, queues)] = remote
+            continue
         name = short_name(source)
         if name in queues:
             name = source

@@ -59,6 +59,7 @@ class Weights:
     folder: Path
     sha256: str
     config: dict[str, Any]
+    verified: bool = True  # the hash is one of the weights themselves
 
 
 def short_name(text: str) -> str:

@@ -20,6 +20,7 @@ for name in [name for name in os.environ if name.startswith("GENLOOP_")] + ["DAT
     os.environ.pop(name, None)
 
 import pytest  # noqa: E402
+from alembic.script import ScriptDirectory  # noqa: E402
 from sqlalchemy import Connection, create_engine, make_url, text  # noqa: E402
 from sqlalchemy.orm import Session  # noqa: E402
 
@@ -105,6 +106,7 @@ def empty(connection: Connection) -> None:
     )
     tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
     connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": HEAD})
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +123,7 @@ def migrate_and_close(url: str) -> None:
     database.close()
 
 
+HEAD = ScriptDirectory(str(Path(__file__).parents[1] / "db" / "migrations")).get_current_head()
 BOTH_KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 

@@ -1,6 +1,7 @@
 """Run the real app in a process of its own, as a visitor would find it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -67,7 +68,11 @@ def served(
             yield Served(f"http://127.0.0.1:{port}", data_dir, process.pid)
         finally:
             process.terminate()
-            process.wait(20)
+            try:
+                process.wait(1)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)  # wait no longer for clients that stay connected
+                process.wait(20)
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path, seconds: int = 120) -> None:

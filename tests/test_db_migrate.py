@@ -6,14 +6,16 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from config import ROOT
 from db.engine import Database
 from db.migrate import NewerDatabase, migrate
-from db.tables import Base
+from db.tables import Base, ModelVersion
 from tests.factories import make_visitor
 
 # Migrates the database of argv[1], and is killed just before its statement number argv[2].
@@ -132,4 +134,25 @@ def test_a_killed_migration_leaves_no_half_of_the_tables(empty_database_url):
         assert MigrationContext.configure(connection).get_current_revision() is None
         tables = database.write_engine.dialect.get_table_names(connection)
     assert tables == []
+    database.close()
+
+
+def test_models_from_before_there_were_engines_are_verified(empty_database_url):
+    database = Database(empty_database_url)
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
+    with database.write_engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO model_versions (task, name, source, weights_sha256, state, created_at)"
+                " VALUES ('text', 'poet', 'models/poet', '00', 'live', '2026-01-01 00:00:00')"
+            )
+        )
+    migrate(database)
+
+    with database.read() as session:
+        [version] = session.scalars(select(ModelVersion)).all()
+    assert (version.verified, version.says) == (True, None)
     database.close()

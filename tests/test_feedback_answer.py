@@ -1,5 +1,5 @@
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,14 @@ from db.tables import Generation, ModelVersion
 from feedback import consent
 from feedback.answer import Ask, answer, first_difference, origin
 from feedback.consent import NoConsent
+from feedback.mine import everything
 from feedback.rate import UnknownGeneration
 from generators.batching import ModelQueue
+from generators.engines import open_engine
 from generators.text import TextOptions, load_text_generator
+from generators.wire import EngineLimits
 from models.device import Placement
+from tests.engine_server import engine_server, well
 from tests.factories import make_visitor
 from tests.tiny_models import save_text_model
 
@@ -156,3 +160,99 @@ def test_only_its_visitor_finds_a_generation(database, queue):
 )
 def test_the_first_difference_is_found(before, again, at):
     assert first_difference(before, again) == at
+
+
+# Engines elsewhere
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """A server that serves "well", and a queue before it."""
+
+    async def mixed(asked):
+        await (torn if asked.body["seed"] == 4 else well)(asked)
+
+    with engine_server() as server:
+        server.behave["mixed"], server.behave["mute"] = mixed, mute
+        server.models = [{"id": "well", "owned_by": "tests"}]
+        yield server
+
+
+async def torn(asked):
+    await asked.stream()
+    await asked.token("snow")
+    asked.reset()
+
+
+async def mute(asked):
+    await asked.until_left()
+
+
+@contextmanager
+def remote(engine, model):
+    entry = engine.setting(model, revision="7")
+    queue = open_engine("text", EngineLimits(pause=0.01), 8, lambda name: None, entry)
+    queue.start()
+    assert queue.wait_until_loaded(20) == "ready"
+    yield queue
+    queue.close()
+
+
+def test_what_an_engine_wrote_is_kept_as_such(database, engine):
+    agree(database)
+    with remote(engine, "well") as queue:
+        done = finish(database, queue, ask())
+
+    with database.read() as session:
+        rows = session.scalars(select(Generation).order_by(Generation.draft)).all()
+        version = session.scalars(select(ModelVersion)).one()
+        kept = next(row for name, row in everything(database.read, "ann") if name == "generations")
+    assert [row.output_text for row in rows] == done.snapshot.texts
+    assert [row.output_tokens for row in rows] == [6, 6]
+    assert rows[0].served == {"endpoint": engine.url, "request_id": "r1", "model": "well"}
+    assert rows[0].queued_at <= rows[0].started_at <= rows[0].first_token_at <= rows[0].finished_at
+    assert version.verified is False
+    assert (version.name, version.revision) == ("well", "7")
+    assert version.source == f"openai:{engine.url}#well"
+    assert version.says[engine.url]["owned_by"] == "tests"
+    assert kept["served"] == {"request_id": "r1", "model": "well"}  # not where the engine stands
+
+
+def test_weights_that_were_loaded_here_are_verified(database, queue):
+    agree(database)
+    finish(database, queue, ask())
+
+    with database.read() as session:
+        version = session.scalars(select(ModelVersion)).one()
+        generation = session.scalars(select(Generation)).first()
+    assert (version.verified, version.says, generation.served) == (True, None, None)
+
+
+def test_a_draft_that_an_engine_did_not_finish_is_not_kept(database, engine):
+    agree(database)
+    with remote(engine, "mixed") as queue:
+        done = finish(database, queue, ask())  # seeds 3 and 4
+
+    with database.read() as session:
+        [row] = session.scalars(select(Generation)).all()
+    assert done.ids == [row.id, None]
+    assert done.snapshot.finish_reasons == ["end", "error"]
+
+
+def test_nothing_is_kept_of_what_was_stopped_before_anything_came(database, engine):
+    agree(database)
+    tickets = {}
+
+    async def stop(queue):
+        states = answer(database, NO_MEDIA, queue, ask(), tickets, "page")
+        async for state in states:
+            if state.snapshot.phase == "running":
+                tickets["page"].stop()
+        return state
+
+    with remote(engine, "mute") as queue:
+        done = asyncio.run(stop(queue))
+
+    assert (done.ids, done.snapshot.error.code) == ([], "stopped_early")
+    with database.read() as session:
+        assert session.scalars(select(Generation)).all() == []

@@ -47,6 +47,7 @@ def test_feedback_comes_newest_first_with_what_it_is_about(session, spoken):
         "standing": False,
         "visitor": spoken["ann"].visitor_id,
         "train": True,
+        "import_id": None,
         "verdict": None,
         "generation_id": spoken["first"],
         "draft": 0,

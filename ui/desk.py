@@ -107,6 +107,14 @@ class Desk(ABC):
             return [None] * drafts
         return self.services.handles(progress.ids, ask.key_hash)
 
+    def told_options(self, queue: Queue, ask: Ask, progress: Progress) -> State:
+        """The options; of a finished request as they are kept, without what no engine was told."""
+        options = ask.options
+        if progress.snapshot.phase == "done" and queue.model is not None:
+            options = queue.model.complete(options)
+        told: State = options.as_json()
+        return told
+
     def failure(self, progress: Progress) -> State:
         error = progress.snapshot.error
         return self.problem(error) if error else self.error("model_failed")
@@ -131,6 +139,11 @@ class Desk(ABC):
         if queue is not None and queue.error is not None:
             return self.language.error(queue.error.code, **queue.error.details)
         return ""
+
+
+def may_come_back(queue: Queue | None) -> bool:
+    """Whether a model is there but cannot be used at this moment: an engine out of reach."""
+    return queue is not None and queue.state == "ready" and queue.error is not None
 
 
 def sent(event: gr.EventData) -> State:

@@ -16,7 +16,7 @@ from feedback.rate import UnknownGeneration
 from generators.base import SEEDS, InvalidRequest
 from generators.image import ImageOptions
 from models.registry import ModelUnavailable
-from ui.desk import FOLLOWED, Desk, State, sent, whole
+from ui.desk import FOLLOWED, Desk, State, may_come_back, sent, whole
 
 MOST_WEIGHTS = 4  # adapters that the page has a slider for
 
@@ -210,9 +210,12 @@ class ImageDesk(Desk):
         if again is None:
             return {"same": False, "message": word("reproduce_stopped")}
         different, pixels = differing_pixels(before, again)
+        remote = "" if queue.model.weights.verified else "_remote"
         if different == 0:
-            return {"same": True, "different": 0, "message": word("same_picture")}
-        message = word("different_picture", different=f"{different:,}", pixels=f"{pixels:,}")
+            return {"same": True, "different": 0, "message": word(f"same_picture{remote}")}
+        message = word(
+            f"different_picture{remote}", different=f"{different:,}", pixels=f"{pixels:,}"
+        )
         return {"same": False, "different": different, "message": message}
 
     def fill(
@@ -262,7 +265,7 @@ class ImageDesk(Desk):
                 "prompt": ask.inputs["prompt"],
                 "negative_prompt": ask.inputs.get("negative_prompt", ""),
                 "truncated": snapshot.truncated,
-                "options": ask.options.as_json(),
+                "options": self.told_options(queue, ask, progress),
                 "drafts": [
                     {
                         "draft": number,
@@ -297,7 +300,8 @@ class ImageDesk(Desk):
         word = self.language.word
         message = self.trouble(queue)
         state_line = gr.Markdown(message, visible=bool(message))
-        timer = gr.Timer(active=queue is not None and queue.state == "loading")
+        loading = queue is not None and queue.state == "loading"
+        timer = gr.Timer(active=loading or may_come_back(queue))
         if loaded is None:
             return (state_line, timer, *(gr.skip(),) * (6 + MOST_WEIGHTS))
         own = loaded.defaults
@@ -310,8 +314,8 @@ class ImageDesk(Desk):
             gr.Textbox(visible=True)
             if loaded.takes_negative_prompt
             else gr.Textbox("", visible=False),
-            gr.Textbox(placeholder=str(own.steps)),
-            gr.Textbox(placeholder=f"{own.guidance:g}"),
+            gr.Textbox(placeholder=str(own.steps), visible=loaded.takes_steps),
+            gr.Textbox(placeholder=f"{own.guidance:g}", visible=loaded.takes_guidance),
             gr.Textbox(placeholder=str(loaded.width), info=limits),
             gr.Textbox(placeholder=str(loaded.height), info=limits),
             gr.Dropdown(choices=self.schedulers(loaded.schedulers), **kept),

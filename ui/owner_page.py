@@ -187,8 +187,13 @@ class OwnerDesk:
     def choices(self) -> Any:
         with self.services.database.read() as session:
             versions = browse.versions(session)
-        named = [(f"{row['name']} {row['weights_sha256'][:8]}", row["id"]) for row in versions]
-        return gr.Dropdown([(self.language.word("owner_any"), 0), *named], value=0)
+        word = self.language.word
+        kinds = {True: "", False: f"{word('owner_engine')} "}  # the hash of an engine's is no proof
+        named = [
+            (f"{row['name']} {kinds[row['verified']]}{row['weights_sha256'][:8]}", row["id"])
+            for row in versions
+        ]
+        return gr.Dropdown([(word("owner_any"), 0), *named], value=0)
 
 
 def short(value: object) -> str:

@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 
 from db.engine import Database
 from db.media import MediaStore
-from feedback.answer import Queue, TextQueue
+from feedback.answer import Queue
 from feedback.identity import Signer, token_in
 from generators.base import InvalidRequest
 from generators.batching import Ticket
+from generators.text import TextQueue
 from ui.latent_models import LatentModels
 
 Chosen = TypeVar("Chosen", bound=Queue)

@@ -96,6 +96,29 @@ ERRORS: dict[str, dict[str, str]] = {
         "adapter_unfit": "The adapter {model} does not fit the image model.",
         "offload_without_gpu": "The settings let {model} move between a GPU and main memory, but "
         "this machine has no GPU.",
+        # Engines elsewhere that serve a model
+        "engine_unreachable": "{model} cannot be reached at this moment. Please try again in a "
+        "minute.",
+        "engine_busy": "{model} has too much to do at this moment. Please try again in {seconds} "
+        "seconds.",
+        "engine_key": "{model} does not accept this site's key. Only the owner of the site can "
+        "mend that.",
+        "engine_unpaid": "The account for {model} has no credit left. Only the owner of the site "
+        "can mend that.",
+        "engine_unknown_model": "{model} is not known where it should be served. Only the owner of "
+        "the site can mend that.",
+        "engine_failed": "{model} failed at this request (HTTP {status}). Please try again.",
+        "engine_slow": "{model} did not answer in time. Please try again.",
+        "engine_broken": "The connection to {model} broke off in the middle. Nothing was kept; "
+        "please try again.",
+        "engine_answer": "{model} sent something that is no answer. Please try again, and tell the "
+        "owner of the site if it goes on.",
+        "engine_too_long": "This is too long for {model}. Please shorten the prompt, or ask for a "
+        "shorter text.",
+        "engine_option": "{model} does not take the option {option}. Please leave it as it was.",
+        "engine_no_continue": "{model} cannot go on from a text that it has begun. Please use "
+        "Retry.",
+        "engine_refused": "{model} does not accept this request (HTTP {status}).",
         # Latent models
         "unknown_source": "Samples come from the prior or the mixture, not from “{source}”.",
         "unknown_latent_action": "A latent model cannot be asked for “{action}”.",
@@ -229,6 +252,20 @@ ERRORS: dict[str, dict[str, str]] = {
         "model_incomplete": "{model} 的文件夹不完整：缺少 {component}。",
         "adapter_unfit": "适配器 {model} 不适用于这个图像模型。",
         "offload_without_gpu": "设置要求 {model} 在 GPU 与内存之间换入换出，但本机没有 GPU。",
+        # 外部推理引擎
+        "engine_unreachable": "目前无法连接 {model}，请过一分钟再试。",
+        "engine_busy": "{model} 目前太忙，请在 {seconds} 秒后再试。",
+        "engine_key": "{model} 不接受本站的密钥，只有站点所有者能解决。",
+        "engine_unpaid": "{model} 的账户余额不足，只有站点所有者能解决。",
+        "engine_unknown_model": "服务方没有名为 {model} 的模型，只有站点所有者能解决。",
+        "engine_failed": "{model} 处理这个请求时出错（HTTP {status}），请再试一次。",
+        "engine_slow": "{model} 未能及时答复，请再试一次。",
+        "engine_broken": "与 {model} 的连接中途断开，没有保存任何内容，请再试一次。",
+        "engine_answer": "{model} 的答复无法使用。请再试一次；若一直如此，请告知站点所有者。",
+        "engine_too_long": "这对 {model} 来说太长了。请缩短提示词，或要求更短的文字。",
+        "engine_option": "{model} 不接受选项 {option}，请保持原值。",
+        "engine_no_continue": "{model} 不能接着已写的文字续写，请改用重写。",
+        "engine_refused": "{model} 不接受这个请求（HTTP {status}）。",
         # 潜空间模型
         "unknown_source": "样本来自先验（prior）或混合分布（mixture），没有“{source}”。",
         "unknown_latent_action": "潜空间模型没有“{action}”这种操作。",

@@ -7,11 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from feedback.answer import Ask, Origin, Progress, Queue, TextQueue, first_difference
+from feedback.answer import Ask, Origin, Progress, Queue, first_difference
 from feedback.rate import UnknownGeneration
 from generators.base import SEEDS, InvalidRequest
-from generators.text import FORMS, TextOptions
-from ui.desk import FOLLOWED, Desk, State, sent, whole
+from generators.text import FORMS, TextOptions, TextQueue
+from ui.desk import FOLLOWED, Desk, State, may_come_back, sent, whole
 
 
 class TextDesk(Desk):
@@ -162,23 +162,30 @@ class TextDesk(Desk):
         say = self.language.error
         if queue.model is None or queue.model.weights.sha256 != begun.weights_sha256:
             return {"same": False, "message": say("version_gone", model=begun.model)}
+        promised = queue.model.weights.verified  # else an engine was asked
         ask = Ask(begun.inputs, TextOptions(**begun.options), key_hash=None)
         again = ""
         async for progress in self.answers(queue, ask, request):
             if progress.snapshot.error or progress.snapshot.failed:
                 return {"same": False, "message": self.failure(progress)["message"]}
             if progress.snapshot.phase == "done":
+                if progress.snapshot.finish_reasons[begun.draft] == "error":
+                    return {"same": False, "message": say("model_failed")}
                 again = progress.snapshot.texts[begun.draft]
         if begun.stopped and again.startswith(begun.output):
             return {"same": True, "message": self.language.word("same_so_far")}
         at = first_difference(begun.output, again)
         if at is None:
-            return {"same": True, "message": self.language.word("same")}
+            key = "same" if promised else "same_remote"
+            return {"same": True, "message": self.language.word(key)}
         return {
             "same": False,
             "at": at,
             "message": self.language.word(
-                "different", at=at + 1, before=begun.output[at : at + 12], again=again[at : at + 12]
+                "different" if promised else "different_remote",
+                at=at + 1,
+                before=begun.output[at : at + 12],
+                again=again[at : at + 12],
             ),
         }
 
@@ -212,7 +219,7 @@ class TextDesk(Desk):
                 "poem": queue.model is not None and queue.model.writes_poems,
                 "prompt": ask.inputs.get("prompt"),
                 "messages": ask.inputs.get("messages"),
-                "options": ask.options.as_json(),
+                "options": self.told_options(queue, ask, progress),
                 "drafts": drafts,
             },
         }
@@ -257,7 +264,7 @@ class TextDesk(Desk):
             gr.Group(visible=loaded is not None and loaded.writes_poems),
             gr.Textbox(label=word("message") if chat else word("prompt")),
             gr.Button(visible=chat),
-            gr.Timer(active=state == "loading"),
+            gr.Timer(active=state == "loading" or may_come_back(queue)),
         )
 
 

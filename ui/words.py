@@ -53,6 +53,8 @@ WORDS: dict[str, dict[str, str]] = {
         "tokens": "{tokens} tokens",
         "stopped": "stopped",
         "cut": "length reached",
+        "held_back": "held back by a filter",
+        "broken_off": "broke off, not kept",
         "edited": "edited",
         "earlier": "Earlier",
         "more": "Show more",
@@ -88,6 +90,7 @@ WORDS: dict[str, dict[str, str]] = {
         "avoiding": "Without: {text}",
         "unfinished": "Stopped before it was finished.",
         "filtered": "The model's safety checker held this picture back.",
+        "broken_picture": "The engine did not finish this picture.",
         "picture_gone": "This picture cannot be loaded.",
         "earlier_pictures": "Earlier pictures",
         "zoom": "Enlarge",
@@ -127,6 +130,10 @@ WORDS: dict[str, dict[str, str]] = {
         "vote_both_bad": "Both bad",
         "same_picture": "Identical, pixel by pixel.",
         "different_picture": "Different: {different} of {pixels} pixels are not the same.",
+        "same_picture_remote": "The same request was sent again and gave the same picture, pixel "
+        "by pixel; the engine does not promise that.",
+        "different_picture_remote": "The same request was sent again; the engine does not promise "
+        "the same picture. {different} of {pixels} pixels are not the same.",
         "reproduce_stopped": "Stopped before it could be compared.",
         # VAE tab
         "tab_vae": "VAE",
@@ -394,6 +401,10 @@ WORDS: dict[str, dict[str, str]] = {
         "same": "Identical: the same version, options and seed gave the same text.",
         "same_so_far": "Identical as far as it was written before it was stopped.",
         "different": "Different from character {at} on: “{before}” then, “{again}” now.",
+        "same_remote": "The same request was sent again and gave the same text; the engine does "
+        "not promise that.",
+        "different_remote": "The same request was sent again; the engine does not promise the same "
+        "text. Different from character {at} on: “{before}” then, “{again}” now.",
         "not_kept": "Nothing is kept, so there is nothing to rate.",
         "change_choice": "Change my choice",
         "reason_beautiful": "Beautiful",
@@ -451,6 +462,7 @@ WORDS: dict[str, dict[str, str]] = {
         "owner_task": "Task",
         "owner_model": "Model",
         "owner_any": "Any",
+        "owner_engine": "engine, weights not verified,",
         "owner_search": "Search in prompts, outputs and comments",
         "owner_since": "Since (YYYY-MM-DD)",
         "owner_until": "Until (YYYY-MM-DD)",
@@ -532,6 +544,8 @@ WORDS: dict[str, dict[str, str]] = {
         "tokens": "{tokens} 词元",
         "stopped": "已停止",
         "cut": "达到长度上限",
+        "held_back": "被过滤器拦下",
+        "broken_off": "中途断开，未保存",
         "edited": "已修改",
         "earlier": "此前的作品",
         "more": "显示更多",
@@ -566,6 +580,7 @@ WORDS: dict[str, dict[str, str]] = {
         "avoiding": "不要：{text}",
         "unfinished": "未完成即停止。",
         "filtered": "模型的安全检查拦下了这张图片。",
+        "broken_picture": "引擎没有完成这张图片。",
         "picture_gone": "无法加载这张图片。",
         "earlier_pictures": "此前的图片",
         "zoom": "放大",
@@ -604,6 +619,9 @@ WORDS: dict[str, dict[str, str]] = {
         "vote_both_bad": "都不好",
         "same_picture": "完全一致，逐个像素相同。",
         "different_picture": "不同：{pixels} 个像素中有 {different} 个不一样。",
+        "same_picture_remote": "已再次发送相同的请求，得到逐个像素相同的图片；但引擎对此并无保证。",
+        "different_picture_remote": "已再次发送相同的请求；引擎并不保证画出相同的图片。"
+        "{pixels} 个像素中有 {different} 个不同。",
         "reproduce_stopped": "未及比较就已停止。",
         # VAE 标签页
         "tab_vae": "VAE",
@@ -851,6 +869,9 @@ WORDS: dict[str, dict[str, str]] = {
         "same": "完全一致：相同的版本、选项和种子写出了相同的文字。",
         "same_so_far": "在停止之前的部分完全一致。",
         "different": "从第 {at} 个字符起不同：原为“{before}”，现为“{again}”。",
+        "same_remote": "已再次发送相同的请求，得到了相同的文字；但引擎对此并无保证。",
+        "different_remote": "已再次发送相同的请求；引擎并不保证写出相同的文字。"
+        "从第 {at} 个字符起不同：原为“{before}”，现为“{again}”。",
         "not_kept": "没有保存任何内容，因此无法评价。",
         "change_choice": "更改我的选择",
         "reason_beautiful": "优美",
@@ -905,6 +926,7 @@ WORDS: dict[str, dict[str, str]] = {
         "owner_task": "任务",
         "owner_model": "模型",
         "owner_any": "全部",
+        "owner_engine": "外部引擎，权重未经核实，",
         "owner_search": "搜索提示词、作品和评论",
         "owner_since": "起始日期（YYYY-MM-DD）",
         "owner_until": "截止日期（YYYY-MM-DD）",

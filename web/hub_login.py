@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 
 from feedback.identity import Signer
 
@@ -96,7 +96,7 @@ class HubLogin:
             "code_verifier": verifier,
         }
         try:
-            async with httpx.AsyncClient(base_url=self.provider, timeout=10) as hub:
+            async with httpx2.AsyncClient(base_url=self.provider, timeout=10) as hub:
                 given = await hub.post(
                     "/oauth/token", data=form, auth=(self.client_id, self.client_secret)
                 )
@@ -106,7 +106,7 @@ class HubLogin:
                 told.raise_for_status()
                 account: dict[str, Any] = told.json()
                 return account
-        except (httpx.HTTPError, ValueError, KeyError) as problem:
+        except (httpx2.HTTPError, ValueError, KeyError) as problem:
             log.warning("a login at the Hub failed: %s", type(problem).__name__)
             raise HubLoginFailed("the Hub does not say who this is") from problem
 

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from training.bundled.emoji_groups import GROUP_OF
+from training.bundled.emoji_groups import GROUP_OF, THINGS
 from training.bundled.muon import Muon
 from training.bundled.timed_run import MovingAverage, State, TimedRun, rate_at
 
@@ -46,7 +46,8 @@ START, END, PAD, UNKNOWN = "<s>", "</s>", "<pad>", "<unk>"
 TOKENS = 24  # of a caption, with <s> and </s>
 
 # What the shipped painter can draw, all of it well rather than every emoji badly.
-KNOWN_GROUPS = ["face", "animal", "food", "plant", "heart", "hand", "sky", "shape"]
+KNOWN_GROUPS = ["face", "animal", "food", "plant", "heart", "hand", "sky", "shape", "thing"]
+KIND_OF = GROUP_OF | dict.fromkeys(THINGS.split(), "thing")
 
 STEPS, GUIDANCE = 16, 3.0  # what the painter suggests for a drawing
 
@@ -90,7 +91,7 @@ def known_pictures(pictures: list[Picture], groups: list[str]) -> list[int]:
     return [
         index
         for index, picture in enumerate(pictures)
-        if not groups or GROUP_OF.get(picture.emoji) in groups
+        if not groups or KIND_OF.get(picture.emoji) in groups
     ]
 
 
@@ -535,6 +536,10 @@ def save_pipeline(
     (folder / "generation_config.json").write_text(text + "\n", encoding="utf-8")
     for file in folder.rglob("*.safetensors"):
         file.chmod(0o644)  # written for their owner alone
+    for file in folder.rglob("config.json"):  # which say where the parts were loaded from
+        said = json.loads(file.read_text(encoding="utf-8"))
+        said.pop("_name_or_path", None)
+        file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 STAGES: dict[str, Callable[[argparse.Namespace], None]] = {

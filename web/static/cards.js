@@ -58,6 +58,8 @@ class TextCard extends Card {
     if (draft.tokens !== undefined) facts.push(word('tokens', { tokens: draft.tokens }));
     if (draft.finish_reason === 'stop') facts.push(word('stopped'));
     if (draft.finish_reason === 'length') facts.push(word('cut'));
+    if (draft.finish_reason === 'filtered') facts.push(word('held_back'));
+    if (draft.finish_reason === 'error') facts.push(word('broken_off'));
     return facts;
   }
 

@@ -16,7 +16,7 @@ export function parameterRows(request, draft) {
     [word('prompt'), request.prompt],
     [word('negative_prompt'), request.negative_prompt],
     [word('model'), request.model],
-    [word('seed'), seedOf(request, draft)],
+    [word('seed'), options.seed === undefined ? null : seedOf(request, draft)],
     [word('steps'), options.steps],
     [word('guidance'), options.guidance],
     [word('size'), options.width ? `${options.width} × ${options.height}` : null],
@@ -33,14 +33,14 @@ export function usualText(request, draft) {
     Steps: options.steps,
     Sampler: options.scheduler,
     'CFG scale': options.guidance,
-    Seed: seedOf(request, draft),
+    Seed: options.seed === undefined ? undefined : seedOf(request, draft),
     Size: `${options.width}x${options.height}`,
     Model: request.model,
   };
   return [
     request.prompt,
     ...(request.negative_prompt ? [`Negative prompt: ${request.negative_prompt}`] : []),
-    Object.entries(rest).map(([name, value]) => `${name}: ${value}`).join(', '),
+    Object.entries(rest).filter(([, value]) => value !== undefined).map(([name, value]) => `${name}: ${value}`).join(', '),
   ].join('\n');
 }
 

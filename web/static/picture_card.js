@@ -43,8 +43,8 @@ export class PictureCard extends Card {
   makeFrame() {
     const { request, draft } = this;
     if (!hasPicture(draft)) {
-      const why = draft.finish_reason === 'filtered' ? word('filtered') : word('unfinished');
-      return element('p', { class: 'gl-no-picture' }, why);
+      const reasons = { filtered: word('filtered'), error: word('broken_picture') };
+      return element('p', { class: 'gl-no-picture' }, reasons[draft.finish_reason] ?? word('unfinished'));
     }
     this.shown = picture({ ...sourceOf(request, draft), alt: this.text() });
     this.shown.addEventListener('shown', () => this.showMarks());

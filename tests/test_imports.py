@@ -39,6 +39,7 @@ READ_ENVIRONMENT = {
 READ_SETTINGS = {
     "app.py",
     "db/migrate.py",
+    "db/move.py",
     "db/migrations/env.py",
     "feedback/demo.py",
     "feedback/export.py",

@@ -11,10 +11,16 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    SpaceHardware,
+    get_token,
+)
 from huggingface_hub.errors import BucketNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 
 from deploy.space_files import Shape, commit_of, space_files
@@ -90,7 +96,7 @@ def has_store(api: HfApi, wish: Wish) -> bool:
         if wish.bucket:
             private = api.bucket_info(wish.bucket).private
         elif wish.dataset:
-            private = api.dataset_info(wish.dataset).private
+            private = bool(api.dataset_info(wish.dataset).private)
         else:
             return False
     except (BucketNotFoundError, RepositoryNotFoundError):
@@ -153,7 +159,7 @@ def places(wish: Wish, found: Found) -> Iterator[Step]:
                 repo_type="space",
                 private=wish.private,
                 space_sdk=shape.sdk,
-                space_hardware=shape.hardware,  # type: ignore[arg-type]  (any name goes)
+                space_hardware=cast(SpaceHardware, shape.hardware),  # any name goes
             ),
         )
         return
@@ -165,7 +171,7 @@ def places(wish: Wish, found: Found) -> Iterator[Step]:
     if found.hardware != shape.hardware:
         yield Step(
             f"move {space} from {found.hardware} to {shape.hardware}",
-            lambda api: api.request_space_hardware(space, shape.hardware),  # type: ignore[arg-type]
+            lambda api: api.request_space_hardware(space, cast(SpaceHardware, shape.hardware)),
         )
 
 
@@ -207,7 +213,7 @@ def upload(wish: Wish, found: Found, files: Mapping[str, bytes], commit: str) ->
     words = f"upload {len(files)} files ({size / 1e6:.1f} MB) of GenLoop {commit}"
     if gone:
         words += f" and remove {len(gone)}: {', '.join(gone)}"
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(name, content) for name, content in sorted(files.items())),
         *(CommitOperationDelete(name) for name in gone),
     ]

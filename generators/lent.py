@@ -6,9 +6,12 @@ as the call takes. Arguments and results travel between the two, so they are sma
 model, a request, and looks at its work.
 """
 
+import contextvars
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from collections.abc import Generator as Generating
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -22,10 +25,9 @@ from models.device import Placement
 from models.registry import ModelUnavailable
 
 Loaded = TypeVar("Loaded", bound=Generator)
-Steps = Iterator[Snapshot | None]  # a look at the work now and then, and nothing in between
+Steps = Generating[Snapshot | None, None, None]  # a look at the work now and then
 Work = Callable[[str, dict[str, Any], Any], Steps]
 
-END = object()  # of a request's steps
 CPU = Placement(torch.device("cpu"), torch.float32)
 FIRST_GUESS = 60  # seconds of a GPU that a model's first request asks for
 AT_LEAST = 10  # seconds that any request asks for: to begin is slower than to go on
@@ -116,6 +118,19 @@ def looks(model: Generator, inputs: dict[str, Any], options: Any) -> Steps:
     yield work.look("done")
 
 
+def within(context: contextvars.Context, steps: Steps) -> Steps:
+    """The same steps, each taken in a context; closing these closes those."""
+    try:
+        while True:
+            try:
+                look = context.run(next, steps)
+            except StopIteration:
+                return
+            yield look
+    finally:
+        context.run(steps.close)
+
+
 class LentQueue(ModelQueue[Loaded]):
     """The queue of a model that runs where the GPU is; its thread here only waits."""
 
@@ -153,29 +168,28 @@ class LentQueue(ModelQueue[Loaded]):
         if self.model is None:
             ticket.publish(Snapshot("done", error=self.error))
             return
+        # The visitor's request is found in the context: the time is charged to her account.
         steps = self._lender.steps(self.name, ticket.inputs, ticket.options)
         try:
-            self._follow(ticket, steps)
+            with closing(within(ticket.asking, steps)) as asked:
+                self._follow(ticket, asked)
         except (InvalidRequest, ModelUnavailable) as error:
             ticket.publish(Snapshot("done", error=error))
-        finally:
-            ticket.asking.run(steps.close)
 
     def _follow(self, ticket: Ticket, steps: Steps) -> None:
         last = Snapshot("running")
         began = time.monotonic()
-        # The visitor's request is found in the context: the time is charged to her account.
-        for look in iter(partial(ticket.asking.run, next, steps, END), END):
+        for look in steps:
             if ticket.started_at is None:
                 ticket.started_at = datetime.now(UTC)
                 began = time.monotonic()
+            last = look or last
             if ticket.abandoned or ticket.stopped or self._closed:
                 break
             if look is None:
                 continue
             if ticket.first_token_at is None:
                 ticket.first_token_at = datetime.now(UTC)
-            last = look
             ticket.publish(look)
         if last.phase != "done":
             ticket.publish(replace(last, phase="done"))

@@ -1,6 +1,5 @@
 """From SQLite to PostgreSQL: every row, compared, or none."""
 
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from config import ROOT
-from db.engine import Database
+from db.engine import Database, sqlite_module
 from db.media import MediaStore
 from db.migrate import migrate
 from db.move import CannotMove, move, tables
@@ -131,9 +130,11 @@ def test_who_still_writes_to_the_old_database_is_refused_meanwhile(source, targe
     seen = []
 
     def during(_old):
-        other = sqlite3.connect(source.url.database, timeout=0.1)
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            other.execute("UPDATE visitors SET account = 'late'")
+        # The same library as the app's: two copies of SQLite in one process share no locks.
+        module = sqlite_module()
+        other = module.connect(source.url.database, timeout=0.1)
+        with pytest.raises(module.OperationalError, match="locked"):
+            other.execute("UPDATE visitors SET id = id")
         other.close()
         seen.append(True)
 

@@ -118,7 +118,7 @@ def outputs(database_url: str, count: int = 20) -> tuple[str, list[str]]:
 
 @dataclass
 class Load:
-    """Visitors who rate without pause, and send again what was not acknowledged, as the page does."""
+    """Visitors who rate without pause, and send again what was not acknowledged, like the page."""
 
     url: str
     token: str
@@ -148,7 +148,7 @@ class Load:
             except httpx.TransportError:
                 self.again += 1
                 continue
-            if answer.status_code == 200:
+            if answer.status_code in (200, 201):
                 self.acknowledged[event["key"]] = answer.json()
                 self.replicas.add(answer.headers.get("x-replica", ""))
                 return
@@ -171,9 +171,9 @@ def under_load(load: Load, people: int = 6) -> Iterator[Load]:
             thread.join(90)
 
 
-def grown(load: Load, by: int, seconds: int = 60) -> None:
-    """Wait until so many more are acknowledged."""
+def grown(load: Load, by: int, replicas: int = 1, seconds: int = 60) -> None:
+    """Wait until so many more are acknowledged, by so many replicas at least."""
     wanted, until = len(load.acknowledged) + by, time.monotonic() + seconds
-    while len(load.acknowledged) < wanted:
+    while len(load.acknowledged) < wanted or len(load.replicas) < replicas:
         assert time.monotonic() < until, f"only {len(load.acknowledged)} of {wanted}"
         time.sleep(0.02)

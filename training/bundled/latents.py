@@ -34,12 +34,12 @@ from training.bundled.emoji_groups import GROUPS, read_emoji
 from training.bundled.muon import Muon
 from training.bundled.timed_run import MovingAverage, State, TimedRun, rate_at
 
-COMPONENTS = 60  # of the mixture
+COMPONENTS = 300  # of the mixture
 DRAWS = 8  # codes of q(z|x) of each picture, that the mixture is fitted to
 CRITIC_RATE = 2.0  # learning rate of the critic relative to the generator's
 MAPPING_WIDTH, MAPPING_RATE = 256, 1e-3  # of the generator's first layers
 SEARCHED, SEARCH_EVERY = 4096, 10  # samples that the nearest are chosen from, and how often (steps)
-HEAD_START = 100  # steps that the critic's new head learns alone
+HEAD_START = 500  # steps that the critic learns alone
 EDGE_WEIGHT = 0.5  # of the error of the differences between neighbouring pixels
 BETA_STEP = 0.002  # relative change of beta a step, towards the KL that is wanted
 
@@ -151,7 +151,7 @@ def learn_mapping(mapping: nn.Module, mean: Tensor, logvar: Tensor, steps: int) 
 
 
 def train_gan(args: argparse.Namespace) -> None:
-    """Generator and critic in turn, begun as the VAE's decoder and encoder.
+    """Generator and critic in turn; the generator begins as a mapping and the VAE's decoder.
 
     From random weights, 669 pictures and one processor core do not suffice for anything that can
     be recognised; with what the VAE has learned already they do.
@@ -160,7 +160,6 @@ def train_gan(args: argparse.Namespace) -> None:
     generator, critic = PictureGenerator(mapping=MAPPING_WIDTH), Critic()
     vae = PictureVae.from_pretrained(args.out / "vae")
     generator.decoder.load_state_dict(vae.decoder.state_dict())
-    critic.encoder.load_state_dict(vae.encoder.state_dict())
     if not args.resume:
         learn_mapping(generator.mapping, *codes_of(vae, pixels), args.mapping_steps)
     average = MovingAverage(generator, 0.99)

@@ -12,7 +12,8 @@ from huggingface_hub import HfApi, constants
 from config import ROOT
 from deploy.space import CannotDeploy, Wish, deploy, named, pairs, public, shaped
 from deploy.space_files import Shape, needed, pinned, requirements, space_files
-from tests.space_hub import Space, space_hub
+from tests.hub_spaces import Space, SpaceHub
+from tests.hub_stand_in import Answer, Fault, Repository, hub_stand_in
 
 HUB_TOKEN = {"GENLOOP_HUB_TOKEN": "hf_for_the_bucket"}
 
@@ -20,12 +21,16 @@ HUB_TOKEN = {"GENLOOP_HUB_TOKEN": "hf_for_the_bucket"}
 @pytest.fixture
 def hub(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with space_hub("hf_mine") as hub:
+    with hub_stand_in("hf_mine", SpaceHub) as hub:
         yield hub
 
 
 def carry_out(hub, run=True, **wish):
     deploy(HfApi(endpoint=hub.url, token=hub.token), Wish("ann/loop", **wish), run)
+
+
+def files_of(hub):
+    return dict(hub.repositories["spaces/ann/loop"].at("main").files)
 
 
 def command(hub, *words, token="hf_mine"):
@@ -50,7 +55,7 @@ def test_the_dry_run_changes_nothing_and_the_run_does_what_it_said(hub):
     commit = steps[-1].split()[-1]
     assert hub.changes == [
         "create the private bucket ann/data",
-        "create the private gradio Space ann/loop",
+        "create the private space ann/loop",
         "secret GENLOOP_HUB_TOKEN",
         "secret GENLOOP_OWNER_TOKEN",
         "secret GENLOOP_REPLICA",
@@ -60,8 +65,10 @@ def test_the_dry_run_changes_nothing_and_the_run_does_what_it_said(hub):
     ]
     assert len(steps) == len(hub.changes)
     space = hub.spaces["ann/loop"]
-    assert space.hardware == "zero-a10g"
-    assert space.files == {".gitattributes": b"", **space_files(Shape())}
+    assert (space.sdk, space.hardware) == ("gradio", "zero-a10g")
+    sent = files_of(hub)
+    del sent[".gitattributes"]
+    assert sent == space_files(Shape())
     assert space.secrets["GENLOOP_REPLICA"] == "hf://buckets/ann/data"
     assert space.variables == {"GENLOOP_DTYPE": "auto"}
     for name in ("GENLOOP_SECRET", "GENLOOP_OWNER_TOKEN"):
@@ -74,17 +81,19 @@ def test_the_dry_run_changes_nothing_and_the_run_does_what_it_said(hub):
 def test_the_same_command_again_sends_the_files_and_leaves_the_keys_alone(hub):
     carry_out(hub)
     keys = dict(hub.spaces["ann/loop"].secrets)
-    hub.spaces["ann/loop"].files["old.py"] = b""
+    hub.repositories["spaces/ann/loop"].add("by hand", {**files_of(hub), "old.py": b""})
     hub.changes.clear()
     carry_out(hub)
 
     assert [change.split()[0] for change in hub.changes] == ["commit"]
     assert hub.spaces["ann/loop"].secrets == keys
-    assert "old.py" not in hub.spaces["ann/loop"].files
+    assert "old.py" not in files_of(hub)
 
 
 def test_what_is_otherwise_is_changed(hub):
-    hub.spaces["ann/loop"] = Space(False, "gradio", "cpu-basic", variables={"A": "1", "B": "2"})
+    hub.repositories["spaces/ann/loop"] = Repository(private=False)
+    hub.repositories["spaces/ann/loop"].add("first", {})
+    hub.spaces["ann/loop"] = Space("gradio", "cpu-basic", variables={"A": "1", "B": "2"})
     carry_out(
         hub,
         variables={"A": "1", "B": "3"},
@@ -94,7 +103,7 @@ def test_what_is_otherwise_is_changed(hub):
     )
 
     assert hub.changes[:3] == [
-        "create the private dataset repository ann/data",
+        "create the private dataset ann/data",
         "make ann/loop private",
         "move ann/loop from cpu-basic to zero-a10g",
     ]
@@ -104,7 +113,7 @@ def test_what_is_otherwise_is_changed(hub):
 
 
 def test_a_public_place_for_the_copy_is_refused(hub):
-    hub.stores["buckets/ann/data"] = False
+    hub.buckets["ann/data"] = False
 
     with pytest.raises(CannotDeploy, match="public"):
         carry_out(hub, bucket="ann/data", secrets=HUB_TOKEN)
@@ -118,7 +127,8 @@ def test_a_copy_without_a_token_of_its_own_is_refused(hub):
 
 
 def test_what_the_hub_refuses_ends_the_run_with_its_words(hub):
-    hub.broken = "Space"
+    refusal = Answer(402, {"error": "Subscribe to PRO to do this."})
+    hub.faults.append(Fault("POST", "/api/repos/create", refusal))
     refused = command(hub, "ann/loop", "--run")
 
     assert refused.returncode == 1

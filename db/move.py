@@ -160,7 +160,7 @@ def main() -> None:
         print(f"{count:>10} {name}")
     where = target.url.render_as_string(hide_password=True)
     print(f"{sum(moved.values()):>10} rows are in {where}, and each was compared.")
-    print(f"{path} was left as it is. Pictures stay in the data folder.")
+    print(f"{path} was left as it is. Pictures stay in {settings.media}.")
 
 
 if __name__ == "__main__":

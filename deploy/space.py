@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
+import httpx2
 import typer
 from huggingface_hub import (
     CommitOperationAdd,
@@ -293,6 +294,8 @@ def main(
         )
     except (CannotDeploy, HfHubHTTPError) as problem:
         sys.exit(str(problem))
+    except (httpx2.TransportError, ConnectionError) as problem:
+        sys.exit(f"The Hub cannot be reached: {problem}. The same command goes on from here.")
 
 
 def named(text: str) -> str:

@@ -365,7 +365,7 @@ def main(
     if recipe.format != "vae-samples" and medium != "pictures":
         raise typer.BadParameter("--medium is for vae-samples")
     settings = Settings()
-    media = MediaStore(settings.data_dir / "media")
+    media = MediaStore(settings.media)
     try:
         with ready_database(settings.database) as database:
             if register is not None:

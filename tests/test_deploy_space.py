@@ -33,8 +33,14 @@ def files_of(hub):
     return dict(hub.repositories["spaces/ann/loop"].at("main").files)
 
 
-def command(hub, *words, token="hf_mine"):
-    surroundings = {"HF_ENDPOINT": hub.url, "HF_TOKEN": token, "HF_HUB_OFFLINE": "0", **HUB_TOKEN}
+def command(hub, *words, **surroundings):
+    surroundings = {
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": hub.token,
+        "HF_HUB_OFFLINE": "0",
+        **HUB_TOKEN,
+        **surroundings,
+    }
     return subprocess.run(
         [sys.executable, "-m", "deploy.space", *words],
         cwd=ROOT,
@@ -135,6 +141,13 @@ def test_what_the_hub_refuses_ends_the_run_with_its_words(hub):
     assert "Subscribe to PRO" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert hub.changes == []
+
+
+def test_a_hub_that_is_away_is_told_in_a_sentence(hub):
+    away = command(hub, "ann/loop", HF_ENDPOINT="http://127.0.0.1:9")
+
+    assert away.returncode == 1
+    assert away.stderr.startswith("The Hub cannot be reached")
 
 
 def test_without_a_login_there_is_a_plan_and_no_run(hub, monkeypatch, capsys):

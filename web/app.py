@@ -61,7 +61,7 @@ def make_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         database=database,
-        media=MediaStore(settings.data_dir / "media"),
+        media=MediaStore(settings.media),
         signer=Signer(secret),
         owner_token=owner.token(settings),
         hops=trusted_hops(settings),

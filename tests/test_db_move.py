@@ -15,7 +15,7 @@ from db.move import CannotMove, move, tables
 from db.tables import FeedbackEvent, Generation, Visitor
 from feedback.demo import fill
 from feedback.erase import erase
-from tests.conftest import postgres_database
+from tests.postgres_server import postgres_database
 
 pytestmark = pytest.mark.postgres
 

@@ -1,8 +1,6 @@
-"""Two replicas of the app on one PostgreSQL, with the nginx of deploy/nginx.conf before them."""
+"""Replicas of the app on one PostgreSQL, and visitors who keep them busy."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -23,7 +21,6 @@ from feedback.identity import HEADER, Signer
 from tests.factories import make_generations, make_visitor
 from tests.serving import free_port, wait_for
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 SECRET = "the same for all replicas, and long"
 OWNER_TOKEN = "the same owner's token for all"
 
@@ -66,36 +63,6 @@ def replica(folder: Path, database_url: str, code: Path = ROOT) -> Iterator[Repl
         finally:
             process.terminate()
             process.wait(20)
-
-
-@contextmanager
-def nginx(folder: Path, replicas: list[Replica]) -> Iterator[str]:
-    """The address of the proxy; answers also say which replica they come from."""
-    folder.mkdir()
-    port = free_port()
-    text = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
-    for written, here in zip(("7861", "7862", "8080"), [*replicas, None], strict=True):
-        assert text.count(f"127.0.0.1:{written}") == 1
-        text = text.replace(f"127.0.0.1:{written}", f"127.0.0.1:{here.port if here else port}")
-    told = "add_header X-Replica $upstream_addr always;"
-    text = text.replace("add_header Set-Cookie", f"{told}\n            add_header Set-Cookie")
-    paths = [
-        f"{name}_temp_path {folder}/{name};"
-        for name in ("proxy", "client_body", "fastcgi", "uwsgi", "scgi")
-    ]
-    text = text.replace("http {", "http {\n" + "\n".join(["access_log off;", *paths]))
-    (folder / "nginx.conf").write_text(text, encoding="utf-8")
-    assert NGINX is not None
-    rest = f"daemon off; pid {folder}/pid; error_log {folder}/error.log;"
-    process = subprocess.Popen(
-        [NGINX, "-p", folder, "-c", folder / "nginx.conf", "-g", rest], stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", process, folder / "error.log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def outputs(database_url: str, count: int = 20) -> tuple[str, list[str]]:

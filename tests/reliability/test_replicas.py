@@ -16,8 +16,10 @@ from db.engine import Database
 from db.tables import FeedbackEvent
 from feedback.consent import TERMS_VERSION
 from feedback.identity import HEADER
-from tests.conftest import HEAD, postgres_database
-from tests.reliability.replicas import NGINX, Load, grown, nginx, outputs, replica, under_load
+from tests.conftest import HEAD
+from tests.postgres_server import postgres_database
+from tests.reliability.proxy import NGINX, nginx
+from tests.reliability.replicas import Load, grown, outputs, replica, under_load
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="needs nginx")
@@ -46,7 +48,8 @@ def both(database_url, visitor, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def proxy(both, tmp_path_factory):
-    with nginx(tmp_path_factory.mktemp("proxy") / "nginx", both) as url:
+    ports = [one.port for one in both]
+    with nginx(tmp_path_factory.mktemp("proxy") / "nginx", ports) as url:
         yield url
 
 

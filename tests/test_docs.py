@@ -20,7 +20,8 @@ from docs import build
 from feedback import demo, export
 
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
-GUIDES = [README, CHINESE, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "docker.md"]
+GUIDES = [README, CHINESE, ROOT / "CONTRIBUTING.md"]
+GUIDES += [ROOT / "docs" / name for name in ("docker.md", "operations.md", "spaces.md")]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "models").rglob("*.md")]
 )

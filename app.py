@@ -14,6 +14,8 @@ import time
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if os.environ.get("SPACES_ZERO_GPU"):
+    import spaces  # noqa: F401  (before gradio and CUDA, whose places it takes)
 
 if __name__ == "__main__" and sys.argv[1:]:  # `python app.py doctor`, or a question for --help
     # Before the imports below: they take long, and may be what is broken.
@@ -28,6 +30,7 @@ from contextlib import asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
 
+import gradio as gr
 import torch
 import uvicorn
 from fastapi import FastAPI
@@ -43,6 +46,7 @@ from feedback.export_jobs import ExportJobs
 from feedback.scheduled_export import export_schedule, scheduled_export
 from feedback.scheduler import Scheduler
 from generators.image import open_image_queues
+from generators.lent import CPU, Lender
 from generators.text import open_queues
 from models.device import placement
 from models.engines import BadEngine
@@ -54,8 +58,10 @@ from web.app import create_app
 from web.engines import engines_of
 from web.language import LanguageDoor
 from web.metrics import look_at_models
-from web.services import Services
+from web.services import Services, on_space, on_zero_gpu
+from web.space import UnfitForSpace, check_space
 from web.tracing import NoTracing
+from web.zerogpu import begin, lent_gpu
 
 # Ten seconds are what Docker and Spaces give. Seconds after the signal to end: until then a model
 # may go on with a request, and until then requests may go on at all. CLOSE: after that, for a step
@@ -63,13 +69,20 @@ from web.tracing import NoTracing
 WRITE_ON, GRACE, CLOSE = 2.5, 4, 0.7
 
 
-def make_app(settings: Settings) -> FastAPI:
-    """The whole app: routes, gate and pages over one database; models load in the background."""
+def make_app(settings: Settings, lender: Lender | None = None) -> FastAPI:
+    """The whole app: routes, gate and pages over one database; models load in the background.
+
+    Those for which the lender has a GPU load before this returns, so call it in the main thread.
+    """
     if settings.torch_threads:
         torch.set_num_threads(settings.torch_threads)
     where = placement(settings.device, settings.dtype)
     queues = open_queues(
-        settings.text_models, where, settings.max_waiting, engines_of(settings, "text")
+        settings.text_models,
+        where,
+        settings.max_waiting,
+        engines_of(settings, "text"),
+        lender,
     )
     image_queues = open_image_queues(
         settings.image_models,
@@ -78,9 +91,14 @@ def make_app(settings: Settings) -> FastAPI:
         settings.image_adapters,
         settings.image_memory,
         engines_of(settings, "image"),
+        lender,
     )
+    if lender is not None:
+        begin([*queues.values(), *image_queues.values()], settings.port)
     jobs = Jobs(settings.data_dir / "jobs", remembered=BUNDLED / "vae")
-    latents = LatentModels(settings.vae_models, where, settings.max_waiting, jobs)
+    latents = LatentModels(
+        settings.vae_models, where if lender is None else CPU, settings.max_waiting, jobs
+    )
 
     exports = ExportJobs(settings.database, settings.data_dir)
 
@@ -172,8 +190,17 @@ def main() -> None:
     settings = Settings()
     logs.set_up(settings.log_level, settings.log_format)
     try:
-        app = make_app(settings)
-    except (UnsafeDatabase, NewerDatabase, BadEngine, NoTracing, *NO_START) as problem:
+        if on_space():
+            check_space(settings, zero_gpu=on_zero_gpu())
+        app = make_app(settings, lent_gpu(gr.Error, BUNDLED) if on_zero_gpu() else None)
+    except (
+        UnsafeDatabase,
+        NewerDatabase,
+        BadEngine,
+        NoTracing,
+        UnfitForSpace,
+        *NO_START,
+    ) as problem:
         sys.exit(str(problem))
     print(f"GenLoop on http://{settings.host}:{settings.port}", flush=True)
     config = uvicorn.Config(

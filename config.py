@@ -33,6 +33,11 @@ class Settings(BaseSettings):
         validation_alias="DATABASE_URL",
         description="postgresql://… or sqlite:///…; empty means app.db in the data folder.",
     )
+    media_dir: str = Field(
+        "",
+        description="Folder of the pictures, one for all replicas of the app; empty: media in the "
+        "data folder.",
+    )
     host: str = Field(
         default_factory=lambda: "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1",
         description="Address to listen on: this machine alone (127.0.0.1), or everybody (0.0.0.0, "
@@ -128,6 +133,12 @@ class Settings(BaseSettings):
     replica_events: int = Field(
         200, ge=1, description="Written rows after which they are copied without waiting longer."
     )
+    owners: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="On a Space, accounts of the Hugging Face Hub that may log in as owners, "
+        "separated by commas; empty: who created the Space. Set it as a secret: a duplicated Space "
+        "gets the variables of the first.",
+    )
     export_every_hours: float = Field(
         0,
         ge=0,
@@ -180,6 +191,7 @@ class Settings(BaseSettings):
         "image_memory",
         "vae_models",
         "allowed_origins",
+        "owners",
         "export_formats",
         mode="before",
     )
@@ -229,6 +241,11 @@ class Settings(BaseSettings):
         """The value of an environment variable that a setting names, or of a line of `.env`."""
         value = os.environ.get(variable) or dotenv_values(ROOT / ".env").get(variable)
         return SecretStr(value) if value else None
+
+    @property
+    def media(self) -> Path:
+        """The folder of the pictures."""
+        return Path(self.media_dir) if self.media_dir else self.data_dir / "media"
 
     @property
     def database(self) -> str:

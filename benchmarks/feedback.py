@@ -78,14 +78,14 @@ class Stage:
     handles: list[str]
 
 
-def set_stage(folder: Path, rows: int) -> Stage:
-    """A database in which as many ratings are kept as are asked for."""
+def set_stage(folder: Path, rows: int, url: str = "") -> Stage:
+    """A database in which as many ratings are kept as are asked for; SQLite without a URL."""
     folder.mkdir()
     signer = Signer(kept_secret(folder / "secret"))
     token = signer.new_token()
     key_hash = signer.key_hash(token)
     assert key_hash is not None
-    database = Database(f"sqlite:///{folder / 'app.db'}")
+    database = Database(url or f"sqlite:///{folder / 'app.db'}")
     migrate(database)
     made = database.write(lambda session: fill(session, key_hash, rows))
     database.close()

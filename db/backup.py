@@ -177,7 +177,7 @@ def main(
     Exit codes: 0 done, 1 no backup was made.
     """
     settings = Settings()
-    media = settings.data_dir / "media" if pictures else None
+    media = settings.media if pictures else None
     try:
         made = back_up(sqlite_path(settings.database), media, to, keep)
     except NoBackup as problem:

@@ -43,7 +43,7 @@ def main(
                 put_back(
                     backup,
                     sqlite_path(settings.database),
-                    MediaStore(settings.data_dir / "media"),
+                    MediaStore(settings.media),
                 )
             )
             return
@@ -68,7 +68,7 @@ def rebuilt(settings: Settings, target: Target) -> bool:
     database = Database(settings.database)
     try:
         migrate(database)
-        report = replay(database, MediaStore(settings.data_dir / "media"), target)
+        report = replay(database, MediaStore(settings.media), target)
     finally:
         database.close()
     return tell_report(report, target) and same_secret(settings, report)

@@ -452,7 +452,7 @@ def main(
     database = Database(settings.database)
     try:
         migrate(database)
-        added = fill(database, MediaStore(settings.data_dir / "media"), visitors, seed, add=add)
+        added = fill(database, MediaStore(settings.media), visitors, seed, add=add)
     except NotEmpty as problem:
         typer.echo(f"{problem}.", err=True)
         raise typer.Exit(1) from problem

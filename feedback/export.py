@@ -161,7 +161,7 @@ def main(
     Exit codes: 0 done, 1 nothing was written, 2 the options make no sense, 130 interrupted.
     """
     settings = Settings()
-    media = MediaStore(settings.data_dir / "media")
+    media = MediaStore(settings.media)
     try:
         with ready_database(settings.database) as database, progress(quiet) as report:
             if register is not None:

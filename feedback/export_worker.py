@@ -68,7 +68,7 @@ def make(
         from_json(order["spec"]),
         folder,
         name=order["name"],
-        media=MediaStore(settings.data_dir / "media"),
+        media=MediaStore(settings.media),
         report=report,
         cancelled=cancelled,
     )
@@ -81,7 +81,7 @@ def try_out(
     found = preview(
         database,
         from_json(order["spec"]),
-        media=MediaStore(settings.data_dir / "media"),
+        media=MediaStore(settings.media),
         report=report,
         cancelled=cancelled,
     )
@@ -99,7 +99,7 @@ def without_withdrawn(
     with database.read() as session:
         name = find(session, order["label"]).name
     folder = next_place(database, settings.data_dir.resolve() / "exports", name)
-    media = MediaStore(settings.data_dir / "media")
+    media = MediaStore(settings.media)
     return summary(
         clean(database, order["label"], folder, media=media, report=report, cancelled=cancelled)
     )

@@ -6,6 +6,7 @@ requests belongs here and nowhere else.
 """
 
 import asyncio
+import contextvars
 import gc
 import logging
 import threading
@@ -46,6 +47,7 @@ class Ticket:
         self.first_token_at: datetime | None = None
         self.stopped = False  # by its reader: what is there counts
         self.abandoned = False  # nobody reads any more
+        self.asking = contextvars.copy_context()  # whose request it is, for a GPU that is lent
         self.snapshot = Snapshot("waiting")
         self._changed: Callable[[], None] = lambda: None
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from generators.base import SEEDS, InvalidRequest, Phase, Snapshot, check_number, check_prompt
 from generators.batching import ModelQueue
+from generators.lent import Lender, open_queue
 from generators.png import png_bytes
 from generators.preview import Preview, preview_of
 from generators.remote import RemoteQueue, new_name, no_engine
@@ -439,6 +440,7 @@ def open_image_queues(
     adapters: Sequence[str] = (),
     memory: Collection[str] = (),
     engine: Callable[[str], RemoteQueue[Any] | None] = no_engine,
+    lender: Lender | None = None,
 ) -> dict[str, ImageQueue]:
     """A queue for each model that the settings name, by the name that the picker shows.
 
@@ -456,8 +458,10 @@ def open_image_queues(
         name = short_name(source)
         if name in queues:
             name = source
-        load = partial(load_image_generator, source, placement, () if number else adapters, memory)
-        queues[name] = ModelQueue(name, load, max_waiting, task="image")
+        load = partial(
+            load_image_generator, source, adapters=() if number else adapters, memory=memory
+        )
+        queues[name] = open_queue(source, name, load, placement, max_waiting, lender)
     return queues
 
 

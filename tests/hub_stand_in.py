@@ -1,7 +1,8 @@
 """A server that speaks as much of the Hugging Face Hub's HTTP API as GenLoop needs, and can fail.
 
 The paths and answers are those that huggingface_hub asks for and reads: repositories, refs, trees,
-preupload, git-LFS batches and uploads, commits as NDJSON, tags, files, and the end of a history.
+preupload, git-LFS batches and uploads, commits as NDJSON, tags, files, and the end of a history;
+tests/hub_spaces.py adds Spaces and buckets.
 """
 
 import base64
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 LARGE = 1_000  # bytes from which on a file goes to LFS here; the real Hub also looks at names
@@ -61,7 +62,7 @@ class Fault:
 
     method: str
     path: str  # a regular expression
-    how: int | str
+    how: "int | str | Answer"
     after: int = 0  # requests of this kind that go well before
 
 
@@ -70,15 +71,18 @@ class Hub:
 
     def __init__(self, token: str) -> None:
         self.token = token
-        self.repositories: dict[str, Repository] = {}
+        self.repositories: dict[str, Repository] = {}  # datasets by name, spaces/ before a Space
+        self.changes: list[str] = []  # what was done, in words and in order
         self.large: dict[str, bytes] = {}
+        self.large_from = LARGE
+        self.routes = ROUTES
         self.faults: list[Fault] = []
         self.asked: list[tuple[str, str]] = []
         self.before_commit: Callable[[Repository], object] | None = None  # called once
         self.url = ""
         self.lock = threading.Lock()
 
-    def fault(self, method: str, path: str) -> int | str | None:
+    def fault(self, method: str, path: str) -> "int | str | Answer | None":
         with self.lock:
             self.asked.append((method, path))
             for fault in self.faults:
@@ -134,6 +138,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(how, b"<html>something is wrong</html>", {"Retry-After": "0"})
         headers = {}
         try:
+            if isinstance(how, Answer):
+                raise how
             with self.hub.lock:
                 status, answer = self.route(method, path, body)
         except Answer as early:
@@ -159,35 +165,36 @@ class Handler(BaseHTTPRequestHandler):
         signed = path.startswith("/lfs/")  # those addresses are secrets themselves
         if not signed and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
             return 401, {"error": "Invalid username or password."}
-        for pattern, work in ROUTES.items():
+        for pattern, work in self.hub.routes.items():
             wanted, _, shape = pattern.partition(" ")
             if wanted == method and (found := re.fullmatch(shape, path)):
                 return 200, work(self.hub, body, *found.groups())
         return 404, {"error": f"no such path: {method} {path}"}
 
 
-def repository(hub: Hub, name: str) -> Repository:
-    if name not in hub.repositories:
+def repository(hub: Hub, name: str, kind: str = "datasets") -> Repository:
+    key = name if kind == "datasets" else f"{kind}/{name}"
+    if key not in hub.repositories:
         raise Answer(404, {"error": "Repository not found"}, "RepoNotFound")
-    return hub.repositories[name]
+    return hub.repositories[key]
 
 
 def create(hub: Hub, body: bytes) -> Any:
     asked = json.loads(body)
-    name = f"{asked['organization']}/{asked['name']}"
-    if asked["type"] != "dataset":
-        raise Answer(400, {"error": "only datasets here"})
-    if name in hub.repositories:
-        url = f"{hub.url}/datasets/{name}"
-        raise Answer(409, {"error": "You already created this dataset repo", "url": url})
+    name, kind = f"{asked['organization']}/{asked['name']}", f"{asked['type']}s"
+    key = name if kind == "datasets" else f"{kind}/{name}"
+    if key in hub.repositories:
+        url = f"{hub.url}/{kind}/{name}"
+        raise Answer(409, {"error": f"You already created this {asked['type']} repo", "url": url})
     made = Repository(private=asked.get("visibility") == "private")
     made.add("initial commit", {".gitattributes": b"*.parquet filter=lfs\n"})
-    hub.repositories[name] = made
-    return {"url": f"{hub.url}/datasets/{name}", "id": name}
+    hub.repositories[key] = made
+    hub.changes.append(f"create the {asked.get('visibility')} {asked['type']} {name}")
+    return {"url": f"{hub.url}/{kind}/{name}", "id": name}
 
 
-def info(hub: Hub, _: bytes, name: str) -> Any:
-    found = repository(hub, name)
+def info(hub: Hub, _: bytes, kind: str, name: str) -> Any:
+    found = repository(hub, name, kind)
     return {"id": name, "private": found.private, "sha": found.at("main").oid}
 
 
@@ -201,10 +208,10 @@ def refs(hub: Hub, _: bytes, name: str) -> Any:
     return {"branches": [main], "converts": [], "tags": tags}
 
 
-def tree(hub: Hub, _: bytes, name: str, revision: str, folder: str | None) -> Any:
+def tree(hub: Hub, _: bytes, kind: str, name: str, revision: str, folder: str | None) -> Any:
     files = {
         path: data
-        for path, data in repository(hub, name).at(revision).files.items()
+        for path, data in repository(hub, name, kind).at(revision).files.items()
         if folder is None or path.startswith(f"{folder}/")
     }
     if folder is not None and not files:
@@ -212,7 +219,7 @@ def tree(hub: Hub, _: bytes, name: str, revision: str, folder: str | None) -> An
     entries = []
     for path, data in files.items():
         entry = {"type": "file", "path": path, "size": len(data), "oid": git_hash(data)}
-        if len(data) >= LARGE:
+        if len(data) >= hub.large_from:
             sha256 = hashlib.sha256(data).hexdigest()
             pointer = b"version https://git-lfs.github.com/spec/v1\n"
             entry["oid"] = git_hash(pointer)
@@ -222,13 +229,13 @@ def tree(hub: Hub, _: bytes, name: str, revision: str, folder: str | None) -> An
     return entries + [{"type": "directory", "path": one, "oid": "0" * 40} for one in folders if one]
 
 
-def preupload(hub: Hub, body: bytes, name: str, revision: str) -> Any:
-    there = repository(hub, name).at(revision).files
+def preupload(hub: Hub, body: bytes, kind: str, name: str, revision: str) -> Any:
+    there = repository(hub, name, kind).at(revision).files
     return {
         "files": [
             {
                 "path": file["path"],
-                "uploadMode": "lfs" if file["size"] >= LARGE else "regular",
+                "uploadMode": "lfs" if file["size"] >= hub.large_from else "regular",
                 "shouldIgnore": False,
                 "oid": git_hash(there[file["path"]]) if file["path"] in there else None,
             }
@@ -237,15 +244,15 @@ def preupload(hub: Hub, body: bytes, name: str, revision: str) -> Any:
     }
 
 
-def batch(hub: Hub, body: bytes, name: str) -> Any:
-    repository(hub, name)
+def batch(hub: Hub, body: bytes, kind: str, name: str) -> Any:
+    repository(hub, name, kind)
     objects = []
     for wanted in json.loads(body)["objects"]:
         entry = {"oid": wanted["oid"], "size": wanted["size"]}
         if wanted["oid"] not in hub.large:
             entry["actions"] = {
                 "upload": {"href": f"{hub.url}/lfs/{wanted['oid']}"},
-                "verify": {"href": f"{hub.url}/datasets/{name}.git/info/lfs/verify"},
+                "verify": {"href": f"{hub.url}/{kind}/{name}.git/info/lfs/verify"},
             }
         objects.append(entry)
     return {"transfer": "basic", "objects": objects}
@@ -258,15 +265,15 @@ def store(hub: Hub, body: bytes, oid: str) -> Any:
     return {}
 
 
-def verify(hub: Hub, body: bytes, name: str) -> Any:
+def verify(hub: Hub, body: bytes, _kind: str, _name: str) -> Any:
     asked = json.loads(body)
     if len(hub.large.get(asked["oid"], b"")) != asked["size"]:
         raise Answer(422, {"error": "not uploaded"})
     return {}
 
 
-def commit(hub: Hub, body: bytes, name: str, revision: str) -> Any:
-    found = repository(hub, name)
+def commit(hub: Hub, body: bytes, kind: str, name: str, revision: str) -> Any:
+    found = repository(hub, name, kind)
     if hub.before_commit is not None:
         interfere, hub.before_commit = hub.before_commit, None
         interfere(found)
@@ -286,7 +293,8 @@ def commit(hub: Hub, body: bytes, name: str, revision: str) -> Any:
             assert line["key"] == "deletedFile"
             del files[value["path"]]
     made = found.add(header["summary"], files)
-    return {"commitUrl": f"{hub.url}/datasets/{name}/commit/{made.oid}", "commitOid": made.oid}
+    hub.changes.append(f"commit {header['summary']}")
+    return {"commitUrl": f"{hub.url}/{kind}/{name}/commit/{made.oid}", "commitOid": made.oid}
 
 
 def tag(hub: Hub, body: bytes, name: str, revision: str) -> Any:
@@ -334,17 +342,18 @@ def delete_large_files(hub: Hub, body: bytes, name: str) -> Any:
 
 
 NAME = r"([\w.-]+/[\w.-]+)"
+REPOSITORY = f"(datasets|spaces)/{NAME}"
 ROUTES: dict[str, Callable[..., Any]] = {
     "POST /api/repos/create": create,
     "POST /api/validate-yaml": lambda hub, body: {},
-    f"GET /api/datasets/{NAME}": info,
+    f"GET /api/{REPOSITORY}": info,
     f"GET /api/datasets/{NAME}/refs": refs,
-    f"GET /api/datasets/{NAME}/tree/([^/]+)(?:/(.+))?": tree,
-    f"POST /api/datasets/{NAME}/preupload/([^/]+)": preupload,
-    f"POST /datasets/{NAME}.git/info/lfs/objects/batch": batch,
-    f"POST /datasets/{NAME}.git/info/lfs/verify": verify,
+    f"GET /api/{REPOSITORY}/tree/([^/]+)(?:/(.+))?": tree,
+    f"POST /api/{REPOSITORY}/preupload/([^/]+)": preupload,
+    f"POST /{REPOSITORY}.git/info/lfs/objects/batch": batch,
+    f"POST /{REPOSITORY}.git/info/lfs/verify": verify,
     "PUT /lfs/([0-9a-f]{64})": store,
-    f"POST /api/datasets/{NAME}/commit/([^/]+)": commit,
+    f"POST /api/{REPOSITORY}/commit/([^/]+)": commit,
     f"POST /api/datasets/{NAME}/tag/([^/]+)": tag,
     f"GET /datasets/{NAME}/resolve/([^/]+)/(.+)": resolve,
     f"POST /api/datasets/{NAME}/super-squash/([^/]+)": squash,
@@ -353,9 +362,12 @@ ROUTES: dict[str, Callable[..., Any]] = {
 }
 
 
+Kind = TypeVar("Kind", bound=Hub)
+
+
 @contextmanager
-def hub_stand_in(token: str) -> Iterator[Hub]:
-    hub = Hub(token)
+def hub_stand_in(token: str, kind: type[Kind] = Hub) -> Iterator[Kind]:
+    hub = kind(token)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
     server.daemon_threads = True
     hub.url = f"http://127.0.0.1:{server.server_port}"

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 class Served:
     url: str
     data_dir: Path
+    pid: int
 
     @property
     def owner_token(self) -> str:
@@ -34,24 +35,37 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(data_dir: Path, **settings: str) -> Iterator[Served]:
-    """The app on a free port of this machine; `settings` are GENLOOP_* variables in lower case."""
+def served(
+    data_dir: Path,
+    *command: str,
+    surroundings: Mapping[str, str] | None = None,
+    **settings: str,
+) -> Iterator[Served]:
+    """The app on a free port of this machine; `settings` are GENLOOP_* variables in lower case.
+
+    command: what Python runs in place of app.py; surroundings: other variables.
+    """
     port = free_port()
     environment = {
         **os.environ,
         "GENLOOP_DATA_DIR": str(data_dir),
         "GENLOOP_PORT": str(port),
         "HF_HUB_OFFLINE": "1",
+        **(surroundings or {}),
         **{f"GENLOOP_{name.upper()}": value for name, value in settings.items()},
     }
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "server.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            [sys.executable, *(command or ("app.py",))],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
         try:
             wait_for(f"http://127.0.0.1:{port}/health", process, data_dir / "server.log")
-            yield Served(f"http://127.0.0.1:{port}", data_dir)
+            yield Served(f"http://127.0.0.1:{port}", data_dir, process.pid)
         finally:
             process.terminate()
             try:

@@ -1,4 +1,8 @@
-"""Make ready what the tests need besides Python packages: a Chromium. `python -m tests.setup`."""
+"""Make ready what the tests need besides Python packages. `python -m tests.setup`
+
+A Chromium for the tests of the pages; on Debian also bubblewrap and nginx, for the tests of the
+container and of several replicas, which are skipped without them.
+"""
 
 import os
 import shutil
@@ -7,19 +11,30 @@ import sys
 from pathlib import Path
 
 CHROMIUM = Path("/usr/bin/chromium")
-DEBIAN = ["chromium", "fonts-noto-cjk"]
+# A program, and the packages that bring it.
+DEBIAN = {
+    "bwrap": ["bubblewrap"],
+    "nginx": ["nginx-light"],
+}
 
 
 def main() -> None:
-    if CHROMIUM.exists() or playwright_has_one():
+    packages = [one for name, wanted in DEBIAN.items() if not found(name) for one in wanted]
+    if not CHROMIUM.exists() and not playwright_has_one():
+        packages += ["chromium", "fonts-noto-cjk"]
+    if not packages:
         return
     if sys.platform == "linux" and shutil.which("apt-get") and os.geteuid() == 0:
         subprocess.run(["apt-get", "update", "-qq"], check=True)
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run([*install, *DEBIAN], check=True, env=environment)
-        return
-    subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
+        subprocess.run([*install, *packages], check=True, env=environment)
+    elif "chromium" in packages:
+        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
+
+
+def found(program: str) -> bool:
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
 
 
 def playwright_has_one() -> bool:

@@ -20,11 +20,9 @@ from docs import build
 from feedback import demo, export
 
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
-GUIDES = [
-    README,
-    CHINESE,
-    ROOT / "CONTRIBUTING.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("docker", "running")),
+GUIDES = [README, CHINESE, ROOT / "CONTRIBUTING.md"]
+GUIDES += [
+    ROOT / "docs" / name for name in ("docker.md", "operations.md", "running.md", "spaces.md")
 ]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "models").rglob("*.md")]
@@ -145,7 +143,7 @@ def test_the_tree_is_that_of_the_repository(page):
     named = [line.split()[0] for line in tree.splitlines()]
 
     assert all((ROOT / name).exists() for name in named)
-    assert {name.rstrip("/") for name in named} >= PACKAGES - {"benchmarks"} | {"app.py"}
+    assert {name.rstrip("/") for name in named} >= PACKAGES - {"benchmarks", "deploy"} | {"app.py"}
 
 
 # Commands
@@ -283,7 +281,7 @@ def test_the_image_holds_what_the_app_needs_and_no_data():
     kept = set(re.findall(r"^!(.+)$", read(ROOT / ".dockerignore"), flags=re.MULTILINE))
 
     assert all((ROOT / name).exists() for name in kept)
-    assert kept >= PACKAGES - {"benchmarks", "docs", "tests", "training"}
+    assert kept >= PACKAGES - {"benchmarks", "deploy", "docs", "tests", "training"}
     assert kept >= {"app.py", "config.py", "pyproject.toml", "requirements.txt"}
     assert not kept & {"data", ".env", ".git", ".venv"}
 

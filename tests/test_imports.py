@@ -22,13 +22,15 @@ MAY_IMPORT = {
     "generators": {"db", "models"},
     "feedback": {"db", "models", "generators"},
     "training": {"models", "feedback"},
+    "deploy": set(),
     "ui": {"db", "models", "generators", "feedback"},
     "web": {"db", "models", "generators", "feedback", "ui"},
 }
 OURS = {*MAY_IMPORT, "app", "benchmarks", "docs", "tests"}
 SHOW_PAGES = {"ui", "app.py", "benchmarks"}  # what may import gradio
 # benchmarks/processes.py and feedback/export_jobs.py hand their environment on to what they start,
-# feedback/consumers.py tells the libraries that it tries to stay off the network.
+# deploy/space.py to the Space; feedback/consumers.py tells the libraries that it tries to stay off
+# the network.
 READ_ENVIRONMENT = {
     "config.py",
     "app.py",
@@ -37,11 +39,13 @@ READ_ENVIRONMENT = {
     "benchmarks/processes.py",
     "feedback/consumers.py",
     "feedback/export_jobs.py",
+    "deploy/space.py",
 }
 READ_SETTINGS = {
     "app.py",
     "db/backup.py",
     "db/migrate.py",
+    "db/move.py",
     "db/migrations/env.py",
     "db/restore.py",
     "feedback/demo.py",

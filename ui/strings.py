@@ -43,6 +43,8 @@ ERRORS: dict[str, dict[str, str]] = {
         "owner_only": "This is the owner's area. Please log in.",
         "wrong_token": "That is not the owner's token.",
         "metrics_token": "The metrics are for who sends their token: Authorization: Bearer …",
+        "not_an_owner": "The account {account} is none of the owners' of this app.",
+        "hub_login_failed": "Logging in at Hugging Face did not work. Please try again.",
         # Generation
         "out_of_range": "{option} must be a number from {low} to {high}.",
         "whole_out_of_range": "{option} must be a whole number from {low} to {high}.",
@@ -55,6 +57,9 @@ ERRORS: dict[str, dict[str, str]] = {
         "queue_full": "Very many are waiting for this model. Please try again in a minute.",
         "no_export": "The files of {label} are not here.",
         "stopped_early": "Stopped before anything was made.",
+        "gpu_busy": "No GPU was free within a minute. Please try again a little later.",
+        "gpu_quota": "Your GPU time at Hugging Face does not reach for this. Log in there, ask for "
+        "less, or wait. They say: {said}",
         "model_failed": "The model broke off in the middle. Nothing was kept; please try again.",
         "version_gone": "This was written by a version of {model} that is no longer loaded.",
         "picture_version_gone": "This was drawn by a version of {model} that is no longer loaded.",
@@ -203,6 +208,8 @@ ERRORS: dict[str, dict[str, str]] = {
         "owner_only": "这里是所有者区域，请先登录。",
         "wrong_token": "所有者口令不对。",
         "metrics_token": "读取指标需要带上指标口令：Authorization: Bearer …",
+        "not_an_owner": "账号 {account} 不是本应用的所有者。",
+        "hub_login_failed": "未能通过 Hugging Face 登录，请再试一次。",
         # 生成
         "out_of_range": "{option}必须是 {low} 到 {high} 之间的数。",
         "whole_out_of_range": "{option}必须是 {low} 到 {high} 之间的整数。",
@@ -214,6 +221,10 @@ ERRORS: dict[str, dict[str, str]] = {
         "queue_full": "等待这个模型的人太多，请稍后再试。",
         "no_export": "{label} 的文件不在这里。",
         "stopped_early": "已停止，尚未生成任何内容。",
+        "gpu_busy": "一分钟内没有空闲的 GPU，请稍后再试。",
+        "gpu_quota": "您在 Hugging Face 的 GPU 时长不够完成这次请求。"
+        "请登录 Hugging Face、减少要求或稍候再试。"
+        "对方的说明：{said}",
         "model_failed": "模型中途出错，没有保存任何内容，请再试一次。",
         "version_gone": "写出这段文字的 {model} 版本已不再加载。",
         "picture_version_gone": "画出这张图片的 {model} 版本已不再加载。",
@@ -316,6 +327,7 @@ OWNER_LOGIN: dict[str, dict[str, str]] = {
         "title": "GenLoop: owner",
         "token": "Owner's token",
         "log_in": "Log in",
+        "hub_login": "Log in with Hugging Face",
         "where": "It was printed when the app first started, and lies in the file owner-token of "
         "the data folder; or it is what GENLOOP_OWNER_TOKEN says.",
     },
@@ -323,6 +335,7 @@ OWNER_LOGIN: dict[str, dict[str, str]] = {
         "title": "GenLoop：所有者",
         "token": "所有者口令",
         "log_in": "登录",
+        "hub_login": "通过 Hugging Face 登录",
         "where": "口令在应用首次启动时显示过一次，保存在数据文件夹的 owner-token 文件中；"
         "若设置了 GENLOOP_OWNER_TOKEN，则以它为准。",
     },

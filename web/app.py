@@ -17,7 +17,7 @@ from feedback.identity import HEADER, Signer, kept_secret
 from web import api, errors, health, metrics, owner
 from web.files import STATIC, OwnFiles
 from web.gate import Gate
-from web.services import Services, trusted_hops
+from web.services import Services, hub_login, trusted_hops
 from web.tracing import open_tracing
 from web.watch import Watch
 
@@ -68,7 +68,7 @@ def make_services(settings: Settings) -> Services:
     secret = settings.secret.get_secret_value() or kept_secret(settings.data_dir / "secret")
     database = Database(settings.database)
     migrate(database)
-    media = MediaStore(settings.data_dir / "media")
+    media = MediaStore(settings.media)
     replicator = replicate(settings, database, media, secret)
     return Services(
         settings=settings,
@@ -79,6 +79,7 @@ def make_services(settings: Settings) -> Services:
         hops=trusted_hops(settings),
         replicator=replicator,
         tracing=open_tracing(settings.traces_endpoint, "genloop"),
+        hub_login=hub_login(settings),
     )
 
 

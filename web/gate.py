@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from web import hub_login
 from web.errors import Refused, refusal
 from web.identity import caller_or_none, client_ip, is_own_origin
 from web.limits import Limits
@@ -31,7 +32,7 @@ BLOCKED = re.compile(
     r"|.*/gradio_api/(startup-events|dev/.*|(undo-)?vibe-.*|profiling/.*|proxy=.*|token"
     r"|component_server|process_recording|deep_link|runs|run-history/.*)/?"
 )
-OWNER_DOOR = ("/owner/login", "/owner/logout")
+OWNER_DOOR = ("/owner/login", "/owner/logout", hub_login.PATH, hub_login.CALLBACK)
 OPEN = ("/api/openapi.json", *OWNER_DOOR)
 
 PUBLIC_FRAMES = "frame-ancestors 'self' https://huggingface.co https://*.hf.space"

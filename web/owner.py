@@ -26,6 +26,7 @@ from feedback.identity import kept_secret
 from feedback.ledger import NoExport
 from feedback.spec import Flavour
 from ui.strings import OWNER_LOGIN, error_sentence, preferred_language
+from web import hub_login
 from web.downloads import (
     CSV,
     NDJSON,
@@ -36,6 +37,7 @@ from web.downloads import (
     json_lines,
 )
 from web.errors import Refused
+from web.hub_login import HubLogin, HubLoginFailed, NotAnOwner
 from web.identity import client_ip, is_https
 from web.limits import Limits
 from web.questions import asked
@@ -47,6 +49,9 @@ HALF_A_DAY = 12 * 3600  # seconds
 TOKEN_LIMIT = 500  # characters of a guess that are looked at
 
 PAGE = Path(__file__).with_name("owner_login.html").read_text(encoding="utf-8")
+# A page that goes on by itself: from this site, so that the owner's strict cookie goes along, which
+# it does not where another site has sent the browser.
+ARRIVED = '<!doctype html><meta http-equiv="refresh" content="0;url=/owner/"><title>GenLoop</title>'
 PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -97,11 +102,17 @@ def page(request: Request, status: int = 200, code: str = "", **details: object)
     message = error_sentence(code, language, **details) if code else ""
     if code:
         request.scope[CODE] = code
-    body = PAGE
+    body = PAGE.replace("{{ hub_login }}", hub_link(request, words["hub_login"]))
     for name, word in {**words, "language": language, "message": html.escape(message)}.items():
         body = body.replace(f"{{{{ {name} }}}}", word)
     headers = {"Content-Security-Policy": PAGE_POLICY, "Content-Language": language}
     return HTMLResponse(body, status, headers)
+
+
+def hub_link(request: Request, words: str) -> str:
+    """The way in by an account of the Hub, where there is one."""
+    services: Services = request.app.state.services
+    return f'<p><a href="{hub_login.PATH}">{words}</a></p>' if services.hub_login else ""
 
 
 def door() -> APIRouter:
@@ -125,7 +136,7 @@ def door() -> APIRouter:
         guess = token.strip()[:TOKEN_LIMIT].encode("utf-8", "replace")
         if not hmac.compare_digest(guess, services.owner_token.encode()):
             return page(request, 401, "wrong_token")
-        return welcome(request, services)
+        return welcome(request)
 
     @routes.post("/owner/logout")
     async def logout(request: Request) -> Response:
@@ -133,11 +144,54 @@ def door() -> APIRouter:
         response.delete_cookie(COOKIE, path="/owner", httponly=True, samesite="strict")
         return response
 
+    @routes.get(hub_login.PATH)
+    async def to_the_hub(request: Request) -> Response:
+        services: Services = request.app.state.services
+        address, cookie = offered(services).begin(services.signer)
+        response = RedirectResponse(address, 303)
+        response.set_cookie(
+            hub_login.COOKIE,
+            cookie,
+            max_age=hub_login.TEN_MINUTES,
+            path=hub_login.PATH,
+            httponly=True,
+            samesite="lax",  # it must come along when the Hub sends the browser back
+            secure=is_https(request.scope, services.hops),
+        )
+        return response
+
+    @routes.get(hub_login.CALLBACK)
+    async def from_the_hub(request: Request, code: str = "", state: str = "") -> Response:
+        services: Services = request.app.state.services
+        login = offered(services)
+        try:
+            limits.count_login(client_ip(request.scope, services.hops))
+            cookie = request.cookies.get(hub_login.COOKIE, "")
+            await login.finish(code, state, cookie, services.signer)
+        except Refused as refused:
+            return page(request, refused.status, refused.code, **refused.details)
+        except HubLoginFailed:
+            return page(request, 401, "hub_login_failed")
+        except NotAnOwner as stranger:
+            return page(request, 403, "not_an_owner", account=str(stranger)[:60])
+        return let_in(HTMLResponse(ARRIVED, headers={"Cache-Control": "no-store"}), request)
+
     return routes
 
 
-def welcome(request: Request, services: Services) -> Response:
-    response = RedirectResponse("/owner/", 303)
+def offered(services: Services) -> HubLogin:
+    if services.hub_login is None:
+        raise Refused(404, "not_found")
+    return services.hub_login
+
+
+def welcome(request: Request) -> Response:
+    return let_in(RedirectResponse("/owner/", 303), request)
+
+
+def let_in(response: Response, request: Request) -> Response:
+    """Let the browser keep a ticket for half a day."""
+    services: Services = request.app.state.services
     response.set_cookie(
         COOKIE,
         new_cookie(services),

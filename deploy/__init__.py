@@ -1,0 +1,1 @@
+"""Tools that put GenLoop on other machines; the app itself never imports them."""

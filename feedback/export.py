@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from pydantic import ValidationError
@@ -104,7 +104,7 @@ def main(
     until: Annotated[datetime | None, option("Said before this moment (UTC).")] = None,
     version: Annotated[list[int] | None, option("Made by this model version (its id).")] = None,
     verified: Annotated[bool, option("Only of weights that were seen.", "--verified")] = False,
-    task: Annotated[list[Task] | None, option("Events of this task: text, image, vae.")] = None,
+    task: Annotated[list[str] | None, option("Events of this task: text, image, vae.")] = None,
     language: Annotated[list[str] | None, option("Language of the prompt: zh, en, …")] = None,
     source: Annotated[list[str] | None, option("Rule: liked, edited, choice, …")] = None,
     stars: Annotated[list[int] | None, option("Stars that count.")] = None,
@@ -180,7 +180,7 @@ def main(
                     Selection(
                         since=in_utc(since),
                         until=in_utc(until),
-                        tasks=tuple(task or ()),
+                        tasks=cast("tuple[Task, ...]", tuple(task or ())),  # the spec looks
                         versions=tuple(version or ()),
                         verified=verified,
                         languages=tuple(language or ()),

@@ -23,7 +23,7 @@ EXAMPLES = {
         "七绝《雪》藏头：春夏秋冬。",
         "明月出东山，",
     ),
-    "image": ("red apple", "哭泣的猫", "sleeping face", "松树", "rainbow", "蘑菇"),
+    "image": ("red apple", "哭泣的猫", "rocket", "雨伞", "rainbow", "蒸汽火车"),
 }
 CSS = Path(__file__).parents[1] / "web" / "static" / "genloop.css"
 

@@ -38,7 +38,8 @@ demo-data: install  ## Fill the database with invented visitors, generations and
 
 test: install-dev  ## Set up what the tests need (Chromium; PostgreSQL is a package) and run them all
 	$(BIN)/python -m tests.setup
-	$(BIN)/python -m pytest
+	@# Two at a time, each a whole file; the longest, those with a browser, first.
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install-dev  ## Lint, types, import arrows, docs in step; changes nothing
 	$(BIN)/ruff check .

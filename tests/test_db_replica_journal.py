@@ -11,6 +11,7 @@ from db.replica import journal
 from db.tables import (
     Base,
     Change,
+    Export,
     ExportRow,
     FeedbackEvent,
     Generation,
@@ -108,11 +109,12 @@ def test_changes_and_deletions_are_noted_too(noted_by_both):
 
 
 def test_a_key_of_several_columns_is_noted_whole(noted_by_both):
-    export = "INSERT INTO exports VALUES (1, 'x', 1, 'sft', :sha, 1, '2026-01-01 00:00:00+00:00')"
+    export = Export(id=1, name="x", version=1, format="sft", manifest_sha256="0" * 64, rows=1)
     row = {"export_id": 1, "row": 7, "event_id": 9, "row_sha256": "0" * 64}
 
     def work(session):
-        session.execute(text(export), {"sha": "0" * 64})
+        session.add(export)
+        session.flush()
         session.add(ExportRow(**row))
 
     noted_by_both.write(work)

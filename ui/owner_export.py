@@ -37,7 +37,8 @@ from ui.services import Services
 NAME = re.compile(r"[^\W_][\w.-]{0,79}")
 HISTORY_COLUMNS = ("version", "formats", "column_rows", "when", "withdrawn", "base")
 TICK = 1.0  # seconds between two looks at what is under way
-QUIET: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUIET = {"queue": False, **HIDDEN}  # for what never fails: without the queue an error is a 500
 
 
 class BadOrder(ValueError):
@@ -422,7 +423,7 @@ def export_tab(page: gr.Blocks, desk: ExportDesk) -> None:
         (push, desk.push, [version, target]),
     ]
     for button, action, inputs in started:
-        button.click(action, inputs, followed, **QUIET)
+        button.click(action, inputs, followed, **HIDDEN)
     cancel.click(desk.cancel, None, None, **QUIET)
     listed = [table, version, other, automatic]
     ticking.tick(desk.look, None, followed, **QUIET)
@@ -431,4 +432,4 @@ def export_tab(page: gr.Blocks, desk: ExportDesk) -> None:
     for again in (page.load, state.change):
         again(desk.versions, None, listed, **QUIET)
     version.change(desk.card, version, [link, card], **QUIET)
-    compare.click(desk.compare, [version, other], difference, **QUIET)
+    compare.click(desk.compare, [version, other], difference, **HIDDEN)

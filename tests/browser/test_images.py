@@ -254,6 +254,7 @@ def test_my_data_shows_pictures_and_leads_back_to_the_tab(open_page):
     tile = page.locator("#gl-image-gallery .gl-tile gl-picture.gl-loaded")
     tile.scroll_into_view_if_needed()
     tile.wait_for()
+    expect(stage).to_be_visible()  # the new one: the former is the tile
 
     # What is erased leaves the page, and with it the addresses of its pictures.
     open_tab(page, word("en", "tab_my_data"))

@@ -16,9 +16,10 @@ from ui.owner_words import OWNER_WORDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
-# What can be in one dataset; kohya's folders stand for themselves.
+# What can be in one dataset: kohya's folders stand for themselves, and what is said is used once.
 DATASETS = {
-    "texts": ("text", ["sft", "dpo", "kto", "prompts", "rewards", "rubric"]),
+    "texts": ("text", ["sft", "dpo", "kto", "prompts", "rubric"]),
+    "scores": ("text", ["rewards"]),
     "pictures": ("image", ["captions", "image-preferences"]),
     "kohya": ("image", ["kohya"]),
     "latents": ("vae", ["vae-samples", "vae-pairs"]),
@@ -86,7 +87,7 @@ def ask_for(page, language, name):
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_owner_makes_and_downloads_datasets(owner, language):
     page, words = owner(language), OWNER_WORDS[language]
-    names = ["texts", "kohya", "events"] if language == "zh" else ["pictures", "latents"]
+    names = ["texts", "scores", "kohya", "events"] if language == "zh" else ["pictures", "latents"]
     for name in names:
         ask_for(page, language, name)
         page.locator("#export-make").click()

@@ -13,8 +13,7 @@ from sqlalchemy import delete, func, select
 
 from db.engine import Database
 from db.tables import FeedbackEvent
-from feedback.export import export
-from feedback.manifest import Recipe
+from tests.exporting import data_file, exported
 from tests.reliability.stage import (
     PATIENCE,
     Client,
@@ -75,9 +74,9 @@ def export_bytes(database: Path, folder: Path, until: int | None = None) -> byte
     if until is not None:
         later = delete(FeedbackEvent).where(FeedbackEvent.id > until)
         opened.write(lambda session: session.execute(later).close())
-    export(opened, folder, Recipe("jsonl"))
+    exported(opened, folder, "events")
     opened.close()
-    return (folder / "feedback.jsonl").read_bytes()
+    return data_file(folder).read_bytes()
 
 
 def last_event(database: Path) -> int:

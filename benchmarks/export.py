@@ -77,6 +77,15 @@ def fill(connection: Connection, size: int) -> None:
         connection.execute(text(f"{ask} FROM feedback_events"))
 
 
+def spelled(n: int) -> str:
+    """The number in syllables: a text with digits is looked at closely, and few texts have them."""
+    syllables: list[str] = []
+    while n or not syllables:
+        n, rest = divmod(n, 100)
+        syllables.append("bdfgklmnrt"[rest // 10] + "aeiou"[rest % 5] + "nrsl"[rest % 4])
+    return "".join(syllables)
+
+
 def name_of(n: int) -> str:
     return f"00000000-0000-7000-8000-{n:012x}"
 
@@ -91,10 +100,10 @@ def generation(n: int) -> dict[str, Any]:
         "model_version_id": 1,
         "visitor_id": person,
         "consent_id": person,
-        "inputs": {"prompt": f"Write a short poem about the river number {n} in the valley."},
+        "inputs": {"prompt": f"Write a short poem about the river {spelled(n)} in the valley."},
         "options": {"seed": n, "temperature": 1.0},
-        "output_text": f"The river {n} runs slowly past the mill,\nand what it carried once it "
-        f"carries still;\nthe miller counts {n * 7} grains of wheat,\nthe water counts the miles.",
+        "output_text": f"The river {spelled(n)} runs slowly past the mill,\nand what it carried "
+        f"once it carries still;\n{spelled(7 * n)} counts the grains of wheat,\nwater the miles.",
         "status": "complete",
         "finish_reason": "end",
         "input_tokens": 12,
@@ -111,7 +120,7 @@ def event(n: int) -> dict[str, Any]:
     all_said: dict[str, dict[str, Any]] = {
         "thumb": {"score": 1 if n % 3 else -1},
         "stars": {"score": n % 5 + 1},
-        "edit": {"text": f"The river {n} goes quietly by the mill,\nand carries what it carried."},
+        "edit": {"text": f"The {spelled(n)} goes quietly by the mill,\nas it always has."},
         "reasons": {"items": ["beautiful"] if n % 2 else ["repetitive"]},
     }
     return {
@@ -186,16 +195,16 @@ def measure(size: int, runs: int, formats: tuple[str, ...]) -> dict[tuple[str, s
 def turn(url: str, name: str, folder: Path) -> Turn:
     """One contestant beside a writer; without a name only the writer, for ten seconds."""
     folder.mkdir()
-    with Worker("rater", DATABASE_URL=url) as rater:
-        rater.ask(start=True)
+    with Worker("rater") as rater:
+        rater.ask(start=url)
         if not name:
             time.sleep(10)
             said: dict[str, Any] = {"seconds": 10.0, "rows": 0, "peak": 0.0}
         else:
-            command = [sys.executable, "-m", "benchmarks.one_export", name, str(folder)]
+            command = [sys.executable, "-m", "benchmarks.one_export", url, name, str(folder)]
             done = subprocess.run(
                 command,
-                env=environment({"DATABASE_URL": url}),
+                env=environment({}),
                 cwd=ROOT,
                 check=True,
                 stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
-"""One contestant of benchmarks/export.py: `python -m benchmarks.one_export NAME FOLDER`.
+"""One contestant of benchmarks/export.py: `python -m benchmarks.one_export URL NAME FOLDER`.
 
-Exports the database of DATABASE_URL and prints seconds, rows and the peak of memory as JSON.
+Exports the database at the URL and prints seconds, rows and the peak of memory as JSON.
 """
 
 import json
@@ -8,8 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-from config import Settings
 
 JOINED = """
 SELECT e.id, e.kind, e.score, e.text, e.items, e.retracted, e.created_at, e.visitor_id,
@@ -54,8 +52,7 @@ def highest(status: str) -> float:
 
 
 def main() -> None:
-    name, folder = sys.argv[1], Path(sys.argv[2])
-    url = Settings().database
+    url, name, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     work = pandas if name == "pandas" else genloop
     began = time.perf_counter()
     rows = work(url, name, folder)

@@ -4,12 +4,10 @@ import threading
 import time
 import uuid
 from itertools import count
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from benchmarks.processes import questions, reply
-from config import Settings
 from db.engine import Database
 from db.tables import FeedbackEvent, Generation
 
@@ -43,21 +41,16 @@ def rate(database: Database, stop: threading.Event) -> list[float]:
 
 
 def main() -> None:
-    database, stop = Database(Settings().database), threading.Event()
-    waits: list[float] = []
+    stop, waits = threading.Event(), []
+    asked = questions()
+    database = Database(next(asked)["start"])
     thread = threading.Thread(target=lambda: waits.extend(rate(database, stop)))
-
-    def begin() -> dict[str, Any]:
-        thread.start()
-        return {}
-
-    def end() -> dict[str, Any]:
+    thread.start()
+    reply()
+    for _ in asked:  # there is one more
         stop.set()
         thread.join()
-        return {"waits": waits}
-
-    for question in questions():
-        reply(**(begin() if "start" in question else end()))
+        reply(waits=waits)
     database.close()
 
 

@@ -38,6 +38,7 @@ PEER = "pandas"
 EACH = 20  # generations of a visitor: as many as the cap lets through
 CHUNK = 20_000  # rows of an INSERT
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+SYLLABLES = [first + vowel + last for first in "bdfgklmn" for vowel in "aeio" for last in "nrst"]
 KINDS = ("thumb", "edit", "thumb", "reasons", "stars")  # in turn
 
 
@@ -77,13 +78,15 @@ def fill(connection: Connection, size: int) -> None:
         connection.execute(text(f"{ask} FROM feedback_events"))
 
 
-def spelled(n: int) -> str:
-    """The number in syllables: a text with digits is looked at closely, and few texts have them."""
-    syllables: list[str] = []
-    while n or not syllables:
-        n, rest = divmod(n, 100)
-        syllables.append("bdfgklmnrt"[rest // 10] + "aeiou"[rest % 5] + "nrsl"[rest % 4])
-    return "".join(syllables)
+def words(n: int, seed: int, count: int) -> str:
+    """Made-up words that depend on the numbers: texts that resemble each other are looked at long,
+    and so are digits, which may be somebody's.
+    """
+    state, found = n * 2_654_435_761 + seed, []
+    for _ in range(count):
+        state = (state * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407) % 2**64
+        found.append(SYLLABLES[state >> 57] + SYLLABLES[(state >> 50) % 128])
+    return " ".join(found)
 
 
 def name_of(n: int) -> str:
@@ -100,10 +103,9 @@ def generation(n: int) -> dict[str, Any]:
         "model_version_id": 1,
         "visitor_id": person,
         "consent_id": person,
-        "inputs": {"prompt": f"Write a short poem about the river {spelled(n)} in the valley."},
+        "inputs": {"prompt": f"Write a poem about {words(n, 1, 8)}."},
         "options": {"seed": n, "temperature": 1.0},
-        "output_text": f"The river {spelled(n)} runs slowly past the mill,\nand what it carried "
-        f"once it carries still;\n{spelled(7 * n)} counts the grains of wheat,\nwater the miles.",
+        "output_text": "\n".join(words(n, line, 8) for line in range(2, 6)),
         "status": "complete",
         "finish_reason": "end",
         "input_tokens": 12,
@@ -120,7 +122,7 @@ def event(n: int) -> dict[str, Any]:
     all_said: dict[str, dict[str, Any]] = {
         "thumb": {"score": 1 if n % 3 else -1},
         "stars": {"score": n % 5 + 1},
-        "edit": {"text": f"The {spelled(n)} goes quietly by the mill,\nas it always has."},
+        "edit": {"text": "\n".join(words(n, line, 8) for line in range(6, 10))},
         "reasons": {"items": ["beautiful"] if n % 2 else ["repetitive"]},
     }
     return {

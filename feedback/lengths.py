@@ -1,10 +1,13 @@
 """How many tokens a prompt and its answer are, so that no trainer cuts an answer off unseen."""
 
+import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from tokenizers import Tokenizer
 
 from db.tables import Generation, ModelVersion
 from feedback.formats.shapes import conversation
@@ -18,21 +21,25 @@ class Lengths:
     """Whether rows are longer than a model takes, by its own tokenizer."""
 
     def __init__(self, folder: Path, max_tokens: int | None) -> None:
-        from transformers import AutoConfig, AutoTokenizer  # they take their time
+        self.folder = folder
+        self.plain = plain_tokenizer(folder)
+        said = contents(folder / "tokenizer_config.json")
+        self.has_template = "chat_template" in said or (folder / "chat_template.jinja").is_file()
+        if max_tokens is None:
+            positions = contents(folder / "config.json").get("max_position_embeddings")
+            limits = said.get("model_max_length"), positions, NO_LIMIT
+            max_tokens = int(min(limit for limit in limits if limit))
+        self.max_tokens = max_tokens
+
+    @cached_property
+    def whole(self) -> Any:
+        """The tokenizer with its chat template, which takes half a gigabyte of imports."""
+        from transformers import AutoTokenizer
 
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         except (OSError, ValueError) as problem:
-            raise InvalidSpec(f"there is no tokenizer in {folder}") from problem
-        if max_tokens is None:
-            max_tokens = min(self.tokenizer.model_max_length, NO_LIMIT)
-            if (folder / "config.json").is_file():
-                config = AutoConfig.from_pretrained(folder, local_files_only=True)
-                max_tokens = min(
-                    max_tokens, getattr(config, "max_position_embeddings", None) or NO_LIMIT
-                )
-        self.folder = folder
-        self.max_tokens = max_tokens
+            raise InvalidSpec(f"there is no tokenizer in {self.folder}") from problem
 
     def too_long(self, inputs: dict[str, Any], texts: dict[str, str]) -> bool:
         """Whether the prompt with its longest answer is more than the model takes."""
@@ -46,12 +53,29 @@ class Lengths:
 
     def tokens(self, inputs: dict[str, Any], answer: str) -> int:
         turns = conversation(inputs)
-        if "messages" in inputs and self.tokenizer.chat_template:
+        if "messages" in inputs and self.has_template:
             turns = [*turns, {"role": "assistant", "content": answer}]
-            text = self.tokenizer.apply_chat_template(turns, tokenize=False)
-            return len(self.tokenizer(text, add_special_tokens=False).input_ids)
+            text = self.whole.apply_chat_template(turns, tokenize=False)
+            return len(self.whole(text, add_special_tokens=False).input_ids)
         text = "".join(one["content"] for one in turns) + answer
-        return len(self.tokenizer(text).input_ids)
+        return len(self.plain.encode(text).ids)
+
+
+def plain_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer without transformers around it; raises InvalidSpec."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InvalidSpec(f"there is no tokenizer in {folder}: no tokenizer.json")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def contents(path: Path) -> dict[str, Any]:
+    """A file of JSON; nothing where it is missing."""
+    found: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return found
 
 
 def lengths(session: Session, lint: Lint) -> Lengths | None:

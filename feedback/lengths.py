@@ -47,7 +47,7 @@ class Lengths:
         answer = max(texts.values(), key=len, default="")
         # A token is one byte at least, so most rows need not be counted at all.
         turns = len(inputs.get("messages", ())) + 1
-        if 4 * (len(asked) + len(answer)) + turns * ADDED <= self.max_tokens:
+        if most_bytes(asked) + most_bytes(answer) + turns * ADDED <= self.max_tokens:
             return False
         return any(self.tokens(inputs, text) > self.max_tokens for text in texts.values() or [""])
 
@@ -59,6 +59,11 @@ class Lengths:
             return len(self.whole(text, add_special_tokens=False).input_ids)
         text = "".join(one["content"] for one in turns) + answer
         return len(self.plain.encode(text).ids)
+
+
+def most_bytes(text: str) -> int:
+    """How many bytes of UTF-8 it has at most."""
+    return len(text) if text.isascii() else 4 * len(text)
 
 
 def plain_tokenizer(folder: Path) -> Tokenizer:

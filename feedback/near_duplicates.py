@@ -10,7 +10,6 @@ import math
 import re
 import sqlite3
 import unicodedata
-from collections import deque
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -19,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedback.components import DisjointSets
-from feedback.scratch import Scratch, numbers
+from feedback.scratch import Scratch, append, numbers, stored
+from feedback.sketches import SKETCH, Grams, at_most, sketches
 
 NGRAM = 3  # characters: enough for Chinese, and long English texts do not share them all
 HASHES = 96  # at most, for all bands together
 SEED = 0x6E6C  # any, but always the same
 MISSED = 0.001  # the share of pairs just as similar as the threshold that may never be compared
 MANY = 32  # texts in a bucket; of more, each is compared with so many neighbours only
+PAIRS = 1 << 16  # that are looked at at once
 BATCH = 1 << 15  # characters that are hashed at once; so many stay in the processor's cache
 SORTED = 1 << 20  # hashes that are sorted at once: 8 MB
 
@@ -37,6 +38,8 @@ WIDE = PLAIN | dict(zip("，！？：；（）\u3000\u00a0", ",!?:;()  ", strict
 UNSEEN = frozenset(
     map(chr, (0xAD, *range(0x200B, 0x2010), *range(0x2060, 0x2065), *range(0xFE00, 0xFE10), 0xFEFF))
 )
+Texts = NDArray[np.int64]  # their numbers
+
 SPACES_OF_CHINESE = re.compile(rf"(?<=[{CJK}]) | (?=[{CJK}])")
 BLANK = re.escape(
     "".join(
@@ -120,8 +123,8 @@ def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return numbers ^ (numbers >> np.uint64(31))
 
 
-def band_hashes(forms: Sequence[str], bands: int, hashes: int) -> NDArray[np.uint64]:
-    """(bands, texts): equal in a band where texts have the same MinHashes (Broder 1997)."""
+def grams_of(forms: Sequence[str]) -> Grams:
+    """The trigrams of some texts, of short ones filled up with zeros."""
     padded = [form.ljust(NGRAM, "\0") for form in forms]
     joined = "".join(padded).encode("utf-32-le", "surrogatepass")
     letter = np.frombuffer(joined, np.uint32).astype(np.uint64)
@@ -131,16 +134,20 @@ def band_hashes(forms: Sequence[str], bands: int, hashes: int) -> NDArray[np.uin
     grams = letter[:-2] << np.uint64(42) | letter[1:-1] << np.uint64(21) | letter[2:]
     inside = np.ones(len(letter), dtype=bool)
     inside[ends - 1] = inside[ends - 2] = False
-    grams = mixed(grams[inside[:-2]]).astype(np.uint32)  # several times faster than 64 bits
+    grams = grams[inside[:-2]]
     starts = np.cumsum(lengths - NGRAM + 1) - (lengths - NGRAM + 1)
+    return Grams(grams, mixed(grams).astype(np.uint32), starts)
 
-    rng = np.random.default_rng(SEED)
+
+def band_hashes(grams: Grams, bands: int, hashes: int) -> NDArray[np.uint64]:
+    """(bands, texts): equal in a band where texts have the same MinHashes (Broder 1997)."""
+    rng = np.random.default_rng(SEED)  # 32 bits are several times faster than 64
     factors = rng.integers(1 << 32, size=(bands, hashes), dtype=np.uint32) | np.uint32(1)
     shifts = rng.integers(1 << 32, size=(bands, hashes), dtype=np.uint32)
-    found = np.zeros((bands, len(forms)), np.uint64)
+    found = np.zeros((bands, len(grams.starts)), np.uint64)
     for band in range(bands):
         for factor, shift in zip(factors[band], shifts[band], strict=True):
-            smallest = np.minimum.reduceat(grams * factor + shift, starts)
+            smallest = np.minimum.reduceat(grams.hash * factor + shift, grams.starts)
             found[band] = mixed(found[band] + smallest)
     return found
 
@@ -163,7 +170,7 @@ class Clusters(Scratch):
     """Clusters of the rows that were added, each row once.
 
     The texts lie in a temporary SQLite file in the folder, their hashes beside it: memory does not
-    grow with them, but for 16 bytes a different text in mapped files that the system can page out.
+    grow with them, but for 84 bytes a different text in mapped files that the system can page out.
     """
 
     def __init__(self, folder: Path, threshold: float = 0.85) -> None:
@@ -179,6 +186,7 @@ class Clusters(Scratch):
         self.waiting: list[tuple[int, str]] = []
         self.characters = 0
         self.files = [self.folder / f"band{band}" for band in range(self.bands)]
+        self.sketches = self.folder / "sketches"
 
     def close(self) -> None:
         self.database.close()
@@ -209,11 +217,11 @@ class Clusters(Scratch):
                 rows.append((row, text))
         database.executemany("INSERT INTO rows VALUES (?, ?)", rows)
         if new:
-            for path, hashes in zip(
-                self.files, band_hashes(new, self.bands, self.hashes), strict=True
-            ):
-                with path.open("ab") as file:
-                    file.write(hashes.tobytes())
+            grams = grams_of(new)
+            append(self.sketches, sketches(grams))
+            hashes = band_hashes(grams, self.bands, self.hashes)
+            for path, band in zip(self.files, hashes, strict=True):
+                append(path, band)
         self.waiting, self.characters = [], 0
 
     def representatives(self) -> Iterator[tuple[int, int]]:
@@ -223,9 +231,12 @@ class Clusters(Scratch):
         """
         self.flush()
         sets = DisjointSets(self.folder / "sets", self.texts)
+        known = stored(self.sketches, SKETCH)
         for path in self.files if self.texts else []:
-            for ids in buckets(path, self.texts):
-                self.join_similar(ids, sets)
+            for bucket in buckets(path, self.texts):
+                for one, other in self.pairs(bucket, sets):
+                    possible = at_most(known[one], known[other]) >= self.threshold
+                    self.join_similar(one[possible].tolist(), other[possible].tolist(), sets)
         smallest = numbers(self.folder / "smallest", self.texts).data
         for row, text in self.database.execute("SELECT row, text FROM rows ORDER BY row"):
             cluster = sets.find(text)
@@ -233,37 +244,49 @@ class Clusters(Scratch):
                 smallest[cluster] = row + 1
             yield row, smallest[cluster] - 1
 
-    def join_similar(self, ids: list[int], sets: DisjointSets) -> None:
-        """Compare the texts of a bucket: each pair, or where they are many, neighbours.
+    def pairs(self, bucket: Texts, sets: DisjointSets) -> Iterator[tuple[Texts, Texts]]:
+        """What to compare of buckets of one size: each pair, or where they are many, neighbours.
 
-        These are neighbours in the order of their letters (the sorted neighbourhood of Hernández
-        and Stolfo 1995), so that a crowded bucket costs as many comparisons as it has texts.
+        (buckets, texts) gives arrays of texts, some at a time. Neighbours are such in the order of
+        their letters (the sorted neighbourhood of Hernández and Stolfo 1995), so that a crowded
+        bucket costs as many comparisons as it has texts.
         """
-        first = sets.find(ids[0])
-        if all(sets.find(one) == first for one in ids):
+        size = bucket.shape[1]
+        if size <= MANY:
+            left, right = np.triu_indices(size, 1)
+            step = max(PAIRS // len(left), 1)
+            for start in range(0, len(bucket), step):
+                some = bucket[start : start + step]
+                yield some[:, left].ravel(), some[:, right].ravel()
             return
-        before: deque[tuple[int, frozenset[str]]] = deque(maxlen=MANY)
-        for one, form in self.in_order(ids):
-            grams = trigrams(form.decode("utf-8", "surrogatepass"))
-            for other, others in before:
-                if sets.find(one) != sets.find(other):
-                    self.compared += 1
-                    if similarity(grams, others) >= self.threshold:
-                        sets.join(one, other)
-            before.append((one, grams))
+        for ids in bucket:
+            first = sets.find(int(ids[0]))
+            if any(sets.find(one) != first for one in ids.tolist()):
+                ordered = self.in_order(ids)
+                for start in range(0, size, PAIRS // MANY):
+                    some = ordered[start : start + PAIRS // MANY + MANY]
+                    for apart in range(1, MANY + 1):
+                        yield some[:-apart], some[apart:]
 
-    def in_order(self, ids: list[int]) -> Iterator[tuple[int, bytes]]:
-        """The texts by their letters; in any order where each is compared with each anyway."""
+    def join_similar(self, one: list[int], other: list[int], sets: DisjointSets) -> None:
+        """Join those pairs that are as similar as the threshold asks for."""
+        for left, right in zip(one, other, strict=True):
+            if sets.find(left) != sets.find(right):
+                self.compared += 1
+                if similarity(self.trigrams(left), self.trigrams(right)) >= self.threshold:
+                    sets.join(left, right)
+
+    def trigrams(self, text: int) -> frozenset[str]:
+        [form] = self.database.execute("SELECT form FROM texts WHERE id = ?", (text,)).fetchone()
+        return trigrams(form.decode("utf-8", "surrogatepass"))
+
+    def in_order(self, ids: Texts) -> Texts:
+        """The texts by their letters."""
         database = self.database
-        if len(ids) <= MANY:
-            for one in ids:
-                yield from database.execute("SELECT id, form FROM texts WHERE id = ?", (one,))
-            return
         database.execute("DELETE FROM bucket")
-        database.executemany("INSERT INTO bucket VALUES (?)", ((one,) for one in ids))
-        yield from database.execute(
-            "SELECT id, form FROM bucket JOIN texts USING (id) ORDER BY form, id"
-        )
+        database.executemany("INSERT INTO bucket VALUES (?)", ((one,) for one in ids.tolist()))
+        ordered = database.execute("SELECT id FROM bucket JOIN texts USING (id) ORDER BY form, id")
+        return np.fromiter((one for (one,) in ordered), np.int64, len(ids))
 
 
 def opened(path: Path) -> sqlite3.Connection:
@@ -276,8 +299,11 @@ def opened(path: Path) -> sqlite3.Connection:
     return database
 
 
-def buckets(path: Path, texts: int) -> Iterator[list[int]]:
-    """The texts that have the same hash in the file of a band, where there are several."""
+def buckets(path: Path, texts: int) -> Iterator[Texts]:
+    """The texts that have the same hash in the file of a band, where there are several.
+
+    (buckets, texts): all buckets of one size together, but for the largest.
+    """
     parts = -(-texts // SORTED)
     stored = np.memmap(path, np.uint64, "r")
     for part in range(parts):
@@ -290,6 +316,7 @@ def buckets(path: Path, texts: int) -> Iterator[list[int]]:
         hashes = stored[ids]
         order = np.argsort(hashes, kind="stable")
         ids, hashes = ids[order], hashes[order]
-        edges = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1], True])
-        for run in np.flatnonzero(np.diff(edges) > 1):
-            yield ids[edges[run] : edges[run + 1]].tolist()
+        starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]][: len(ids)])
+        sizes = np.diff(starts, append=len(ids))
+        for size in np.unique(sizes[sizes > 1]):
+            yield ids[starts[sizes == size][:, None] + np.arange(size)]

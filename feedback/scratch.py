@@ -49,12 +49,12 @@ def numbers(path: Path, length: int, kind: DTypeLike = np.int64) -> Integers:
     return mapped[:length].view(np.ndarray)  # which gives single numbers faster
 
 
-def append(path: Path, array: Integers) -> None:
+def append(path: Path, array: NDArray[Any]) -> None:
     with path.open("ab") as file:
         file.write(array.tobytes())
 
 
-def stored(path: Path, kind: DTypeLike = np.int64) -> Integers:
+def stored(path: Path, kind: DTypeLike = np.int64) -> NDArray[Any]:
     """What was appended to a file, mapped."""
     if not path.exists() or not path.stat().st_size:
         return np.zeros(0, kind)

@@ -15,11 +15,13 @@ from feedback.near_duplicates import (
     Clusters,
     band_hashes,
     banding,
+    grams_of,
     letters,
     normalised,
     similarity,
     trigrams,
 )
+from feedback.sketches import at_most, sketches
 
 POEM = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
 LONG = "我想请你写一首关于秋天的七言绝句，要有红叶、流水和远山，语气平静，最后一句要让人想起故乡。"
@@ -168,6 +170,7 @@ def test_hashes_that_are_sorted_in_many_parts_give_the_same(tmp_path, monkeypatc
     at_once = clusters(tmp_path, texts)
     monkeypatch.setattr(near_duplicates, "SORTED", 30)
     monkeypatch.setattr(near_duplicates, "BATCH", 500)
+    monkeypatch.setattr(near_duplicates, "PAIRS", 40)
 
     assert len(set(at_once.values())) < 180
     assert clusters(tmp_path, texts) == at_once
@@ -220,8 +223,26 @@ def test_minhashes_agree_as_often_as_trigrams_do():
     other = one[:200] + "".join(chr(rng.randrange(0x4E00, 0x9FFF)) for _ in range(200))
     truth = similarity(trigrams(one), trigrams(other))
 
-    hashes = band_hashes([one, other], 2000, 1)
+    hashes = band_hashes(grams_of([one, other]), 2000, 1)
     agree = float(np.mean(hashes[:, 0] == hashes[:, 1]))
 
     # Four standard deviations of 2,000 throws.
     assert abs(agree - truth) < 4 * (truth * (1 - truth) / 2000) ** 0.5
+
+
+@given(st.lists(st.text("甲乙丙abc 1", max_size=40), min_size=2, max_size=6))
+def test_no_pair_is_more_similar_than_its_sketches_allow(texts):
+    known = sketches(grams_of(texts))
+    pairs = list(combinations(range(len(texts)), 2))
+    one, other = (known[list(places)] for places in zip(*pairs, strict=True))
+    true = [similarity(trigrams(texts[left]), trigrams(texts[right])) for left, right in pairs]
+
+    assert (at_most(one, other) >= np.array(true) - 1e-12).all()
+
+
+def test_sketches_tell_apart_what_shares_some_words():
+    rng = random.Random(13)
+    words = [" ".join(rng.sample(["moon", "sea", "pine", "snow", "lamp", "tea"], 6)) for _ in "ab"]
+    known = sketches(grams_of([f"write a poem about the {word}" for word in (*words, "rain")]))
+
+    assert at_most(known[:1], known[2:])[0] < 0.7

@@ -8,13 +8,18 @@ import string
 import unicodedata
 
 from feedback.personal_data.contact import MESSENGERS, SPELLED_AT
+from feedback.personal_data.plain_form import UNSEEN
 from feedback.personal_data.secrets import WORDS
 
 FEW = 4  # with fewer digits there is no number of anybody, and no address of a machine
 NUMERALS = "〇零一二三四五六七八九幺"
 SPELLED_OUT = 11  # numerals of a mobile number in words
 SIGNS = ("@", "://", "-----", "#")
-TOLD = (*WORDS, *MESSENGERS)
+SHORT = tuple(word for word in MESSENGERS if word.isascii() and len(word) < 4)
+TOLD = (*SIGNS, *WORDS, *(word for word in MESSENGERS if word not in SHORT))
+TOLD_IN_ASCII = tuple(filter(str.isascii, TOLD))
+# "night" and "bright" name no messenger; all rules want these at the beginning of a word.
+SHORT_NAME = re.compile(f"(?<![a-z])(?:{'|'.join(SHORT)})")
 # With any digit at all: a key by its beginning, a password behind -u, a short IPv6 address.
 WITH_A_DIGIT = re.compile(r"[\w.~+/:-]{16}|\s-u\s|[23][0-9A-Fa-f]{3}:", re.ASCII)
 
@@ -25,6 +30,8 @@ HARMLESS = set(PLAIN)  # and characters met so far that read as none of them
 def may_hold_personal_data(text: str) -> bool:
     """False where no rule can find a thing."""
     characters = set(text)
+    if not UNSEEN.isdisjoint(characters):
+        return True  # it may stand within a word that a rule looks for
     for character in characters - HARMLESS:
         if not PLAIN.isdisjoint(unicodedata.normalize("NFKC", character)):
             return True  # a full-width form or the like
@@ -38,8 +45,12 @@ def may_hold_personal_data(text: str) -> bool:
     if digits and (sum(map(text.count, digits)) >= FEW or WITH_A_DIGIT.search(text)):
         return True
     lowered = text.lower()
-    if any(sign in lowered for sign in SIGNS) or any(word in lowered for word in TOLD):
-        return True
+    for told in TOLD_IN_ASCII if text.isascii() else TOLD:
+        if told in lowered:
+            return True
+    for name in SHORT:
+        if name in lowered and SHORT_NAME.search(lowered):
+            return True
     if "=" in lowered and not characters.isdisjoint("?&;"):
         return True  # a parameter of an address
     return "at" in lowered and SPELLED_AT.search(text) is not None

@@ -14,13 +14,15 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+import psutil
 from sqlalchemy import Connection, create_engine, insert, text
 
 from benchmarks.feedback import many
@@ -35,6 +37,7 @@ from tests.postgres_server import own_postgres, postgres_database
 
 FORMATS = ("sft", "dpo", "kto", "prompts", "rewards", "rubric", "events")
 PEER = "pandas"
+LOOK = 0.02  # seconds between two looks at the memory
 EACH = 20  # generations of a visitor: as many as the cap lets through
 CHUNK = 20_000  # rows of an INSERT
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -203,18 +206,43 @@ def turn(url: str, name: str, folder: Path) -> Turn:
             time.sleep(10)
             said: dict[str, Any] = {"seconds": 10.0, "rows": 0, "peak": 0.0}
         else:
-            command = [sys.executable, "-m", "benchmarks.one_export", url, name, str(folder)]
-            done = subprocess.run(
-                command,
-                env=environment({}),
-                cwd=ROOT,
-                check=True,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            said = json.loads(done.stdout.splitlines()[-1])
+            said = contestant(url, name, folder)
         waits = rater.ask(stop=True)["waits"]
     return Turn(said["seconds"], said["rows"], said["peak"], waits)
+
+
+def contestant(url: str, name: str, folder: Path) -> dict[str, Any]:
+    """What the contestant says, and the memory that it and its helpers needed at most together."""
+    command = [sys.executable, "-m", "benchmarks.one_export", url, name, str(folder)]
+    peak = 0
+    with tempfile.TemporaryFile("w+") as told:
+        process = psutil.Popen(command, env=environment({}), cwd=ROOT, stdout=told)
+        while process.poll() is None:
+            peak = max(peak, memory(process))
+            time.sleep(LOOK)
+        if process.returncode:
+            raise RuntimeError(f"{name} ended with {process.returncode}")
+        told.seek(0)
+        said: dict[str, Any] = json.loads(told.read().splitlines()[-1])
+    return said | {"peak": (peak - bare()) / 2**20}
+
+
+def memory(process: psutil.Process) -> int:
+    """Bytes that it and its children have in memory (PSS: what they share counts once)."""
+    found = 0
+    with suppress(psutil.NoSuchProcess):
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                found += one.memory_full_info().pss
+    return found
+
+
+@cache
+def bare() -> int:
+    """Bytes that an interpreter has in memory which has done nothing."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        time.sleep(0.5)
+        return int(psutil.Process(process.pid).memory_full_info().pss)
 
 
 def p99(turns: list[Turn]) -> float:

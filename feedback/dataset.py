@@ -26,17 +26,16 @@ from db.ids import uuid7
 from db.media import MediaStore
 from feedback import plain_events
 from feedback.card import Examples, dataset_card
+from feedback.crew import Alone, Crew
 from feedback.dataset_folder import FilesBeside, NewFile, new_folder
 from feedback.divide import divide
 from feedback.formats.llama_factory import DATASET_INFO, description, name_of
 from feedback.formats.pictures import Pictures
-from feedback.formats.reader import Reader
 from feedback.former import Former, read_former
-from feedback.gather import Tools, gather
 from feedback.gathered import Gathered
 from feedback.history import find
 from feedback.ledger import ASSIGNED, LISTED, MANIFEST, QUARANTINED, enter, next_version
-from feedback.lengths import Lengths, lengths
+from feedback.lengths import Lengths
 from feedback.lint import lint
 from feedback.manifest import (
     MANIFEST_VERSION,
@@ -50,8 +49,9 @@ from feedback.manifest import (
     written_with,
 )
 from feedback.plan import Config, plan
+from feedback.reading import Reading, token_counts
 from feedback.redact import Redactor, Sample
-from feedback.selection import language_of, needs_reasons, needs_times
+from feedback.selection import language_of
 from feedback.snapshot import last_moment, moment, snapshot
 from feedback.spec import InvalidSpec, Moment, Spec, as_json, from_json
 from feedback.splits import Split
@@ -81,7 +81,7 @@ class Made:
     config: Config
     found: Gathered
     outcome: Outcome
-    redactor: Redactor
+    samples: list[Sample]  # of the personal data in them, for the owner's eye alone
 
 
 @dataclass
@@ -103,21 +103,27 @@ def export(
     report: Report = nobody,
     cancelled: Callable[[], bool] = never,
     version: int | None = None,
+    crew: Crew | None = None,
 ) -> dict[str, Any]:
     """Write a dataset folder, enter it into the ledger, and return its manifest.
 
     name: of the dataset, whose versions are counted; else the folder's. media: where pictures are
     kept; formats that hold pictures need it. report: told how far it is. cancelled: asked now and
-    then. version: of the export that is made again; it is not entered anew.
+    then. version: of the export that is made again; it is not entered anew. crew: who reads the
+    rows; else this process alone.
 
-    Raises InvalidSpec, FolderInUse, NothingToExport or Cancelled; then no folder is left, and what
-    was there before is untouched.
+    Raises InvalidSpec, FolderInUse, NothingToExport, WorkerGone or Cancelled; then no folder is
+    left, and what was there before is untouched.
     """
     configs, watch = plan(spec), Watch(report, cancelled)
     name = (name or folder.name)[:NAME_LIMIT]
-    with moment_of(database, spec) as (session, spec), new_folder(folder) as partial:
+    with (
+        at_work(crew, configs) as readers,
+        moment_of(database, spec, readers) as (session, spec),
+        new_folder(folder) as partial,
+    ):
         remember_job(partial, name, spec)
-        counts = measure(session, spec, configs)
+        counts = token_counts(session, spec.lint, configs)
         spec = settled(spec, counts)
         manifest = {
             "manifest_version": MANIFEST_VERSION,
@@ -127,8 +133,8 @@ def export(
             **describe(session, spec),
         }
         former = former_of(session, spec, configs)
-        making = Making(session, spec, configs, Pictures(media), counts, watch, former)
-        finish(making, partial, manifest)
+        reading = Reading(session, spec, Pictures(media), counts)
+        finish(Making(reading, configs, watch, readers, former), partial, manifest)
     if version is None:
         # The folder is there: whoever cancels now comes too late.
         entering = Watch(report)
@@ -141,18 +147,39 @@ def export(
 class Making:
     """What an export is made from."""
 
-    session: Session
-    spec: Spec
+    reading: Reading
     configs: list[Config]
-    pictures: Pictures
-    counts: Lengths | None
     watch: Watch
+    crew: Crew
     former: Former | None = None
+
+    @property
+    def session(self) -> Session:
+        return self.reading.session
+
+    @property
+    def spec(self) -> Spec:
+        return self.reading.spec
+
+    @property
+    def pictures(self) -> Pictures:
+        return self.reading.pictures
 
     @property
     def moment(self) -> Moment:
         assert self.spec.as_of is not None
         return self.spec.as_of
+
+
+@contextmanager
+def at_work(crew: Crew | None, configs: list[Config]) -> Iterator[Crew]:
+    """The crew, if there is something to read for it; it is let go at the end."""
+    everything_is_plain = len(plain(configs)) == len(configs)
+    readers = Alone() if crew is None or everything_is_plain else crew
+    try:
+        yield readers
+    finally:
+        readers.close()
 
 
 def preview(
@@ -163,6 +190,7 @@ def preview(
     report: Report = nobody,
     cancelled: Callable[[], bool] = never,
     work: Path | None = None,
+    crew: Crew | None = None,
 ) -> Preview:
     """Count what an export would write, and show its first rows; nothing is left on the disk.
 
@@ -170,14 +198,15 @@ def preview(
     """
     configs = plan(spec)
     with (
-        moment_of(database, spec) as (session, spec),
+        at_work(crew, configs) as readers,
+        moment_of(database, spec, readers) as (session, spec),
         tempfile.TemporaryDirectory(dir=work) as folder,
     ):
-        counts = measure(session, spec, configs)
+        counts = token_counts(session, spec.lint, configs)
         spec = settled(spec, counts)
         former = former_of(session, spec, configs)
-        watch = Watch(report, cancelled)
-        making = Making(session, spec, configs, Pictures(media), counts, watch, former)
+        reading = Reading(session, spec, Pictures(media), counts)
+        making = Making(reading, configs, Watch(report, cancelled), readers, former)
         made, splits = weighed(making, Path(folder))
         contents = [tally(one.config, one.found, one.outcome) for one in made]
         entries = [
@@ -190,7 +219,7 @@ def preview(
             ]
             for one in made
         }
-        samples = [sample for one in made for sample in one.redactor.samples]
+        samples = [sample for one in made for sample in one.samples]
         for config in plain(configs):
             content, rows, redactor = counted_events(making, config)
             entries.append(config_entry(config, content, {}))
@@ -204,12 +233,13 @@ def preview(
 
 
 @contextmanager
-def moment_of(database: Database, spec: Spec) -> Iterator[tuple[Session, Spec]]:
+def moment_of(database: Database, spec: Spec, crew: Crew) -> Iterator[tuple[Session, Spec]]:
     """A session that sees one moment, and the spec as of that moment."""
     last = None
     if spec.as_of is None and not database.is_sqlite:
         last = last_moment(database)
     with snapshot(database) as session:
+        crew.begin(database, session)
         yield session, spec if spec.as_of is not None else spec.at(last or moment(session))
 
 
@@ -217,12 +247,6 @@ def remember_job(partial: Path, name: str, spec: Spec) -> None:
     job = NewFile(partial / JOB)
     job.write(orjson.dumps({"name": name, "spec": as_json(spec)}))
     job.close()
-
-
-def measure(session: Session, spec: Spec, configs: list[Config]) -> Lengths | None:
-    """What counts the tokens of texts, if there are any."""
-    texts = any(config.task == "text" for config in configs)
-    return lengths(session, spec.lint) if texts else None
 
 
 def settled(spec: Spec, counts: Lengths | None) -> Spec:
@@ -267,18 +291,13 @@ def weighed(
 ) -> tuple[list[Made], dict[str, Any]]:
     """The rows of every config that is for trainers, weighed and split; and how they were split."""
     spec, selection, watch = making.spec, making.spec.selection, making.watch
-    reader = Reader(making.session, making.moment, with_times=needs_times(selection))
-    also = ("reasons",) if needs_reasons(selection) else ()
     used, former = np.empty(0, np.int64), making.former
     made: list[Made] = []
     for config in making.configs:
         if config.format is None:
             continue
-        mine = reader.with_kinds((*config.format.kinds, *also))
-        watch.begin("reading", config.name, mine.count(config.format.task))
-        redactor = Redactor(config.redact, spec.redaction.kinds)
-        tools = Tools(making.pictures, redactor, making.counts, watch)
-        found = gather(config, mine, selection, tools, work / config.name)
+        watch.begin("reading", config.name, making.reading.count(config))
+        found, samples = making.crew.gather(making.reading, config, work / config.name, watch)
         watch.begin("comparing", config.name, len(found))
         outcome = weigh(
             config,
@@ -291,7 +310,8 @@ def weighed(
         )
         if config.format.uses_events:
             used = np.union1d(used, used_by(found, outcome))
-        made.append(Made(config, found, outcome, redactor))
+        made.append(Made(config, found, outcome, samples))
+    making.crew.close()  # what follows needs their memory
     watch.begin("comparing")
     rows = [(one.found, one.outcome) for one in made]
     pins = former.assignments() if former is not None else ()

@@ -29,6 +29,7 @@ from config import Settings
 from db.engine import Database
 from db.media import MediaStore
 from feedback import watch
+from feedback.crew import WorkerGone, crew_of
 from feedback.dataset import NothingToExport, Preview, export, job_in, preview
 from feedback.dataset_folder import FolderInUse
 from feedback.formats import FORMATS
@@ -74,6 +75,7 @@ PROBLEMS = (
     NothingToExport,
     PictureGone,
     VersionTaken,
+    WorkerGone,
     watch.Cancelled,
 )
 
@@ -154,6 +156,9 @@ def main(
     register: Annotated[
         Path | None, option("Enter this finished export into the ledger.", panel=TOLD)
     ] = None,
+    processes: Annotated[
+        int, option("That read; 0: one for each processor, if there is much.", panel=TOLD)
+    ] = 0,
     quiet: Annotated[bool, option("No progress bar.", "--quiet", panel=TOLD)] = False,
 ) -> None:
     """Make a dataset of the feedback that may be used for training.
@@ -209,12 +214,15 @@ def main(
                     edits=edits,
                     license=license,
                 )
+            crew = crew_of(database, processes)
             if dry_run:
-                show(preview(database, wanted, media=media, report=report))
+                show(preview(database, wanted, media=media, report=report, crew=crew))
                 return
             name = name or (out.name if out else "-".join(each.config for each in wanted.configs))
             out = out or next_place(database, settings.data_dir / "exports", name)
-            manifest = export(database, wanted, out, name=name, media=media, report=report)
+            manifest = export(
+                database, wanted, out, name=name, media=media, report=report, crew=crew
+            )
     except (InvalidSpec, ValidationError) as problem:
         raise typer.BadParameter(sentence(problem)) from problem
     except PROBLEMS as problem:

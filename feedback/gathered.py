@@ -4,8 +4,9 @@ All of it lies in files that are written and read from front to back, some 150 b
 the row itself; what is compared is mapped into memory and can be paged out.
 """
 
+import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,10 @@ TIES = np.dtype([("row", np.uint32), ("key", KEY)])
 CODE = {"uint8": "B", "int8": "b", "uint32": "I", "int64": "q", "uint64": "8s", "float32": "f"}
 
 
+def unchanged(_some: NDArray[Any]) -> None:
+    pass
+
+
 def flowing(values: NDArray[Any]) -> Iterator[Any]:
     """The values as Python's own, of which there are never many."""
     for start in range(0, len(values), CHUNK):
@@ -74,7 +79,7 @@ class Table:
         code = "".join(CODE[kind.name] for kind, *_ in (dtype.fields or {}).values())
         self.pack = struct.Struct(f"<{code}").pack
         self.waiting = bytearray()
-        self.length = 0
+        self.length = path.stat().st_size // dtype.itemsize if path.exists() else 0
 
     def add(self, *values: Any) -> None:
         """A record; a key is 8 bytes."""
@@ -87,6 +92,16 @@ class Table:
         with self.path.open("ab") as file:
             file.write(self.waiting)
         self.waiting.clear()
+
+    def take(self, other: "Table", change: Callable[[NDArray[Any]], None]) -> None:
+        """Append the records of another, once they are changed."""
+        self.flush()
+        other.flush()
+        with other.path.open("rb") as source, self.path.open("ab") as file:
+            while len(some := np.fromfile(source, self.dtype, CHUNK)):
+                change(some)
+                file.write(some.tobytes())
+        self.length += other.length
 
     def column(self, name: str) -> NDArray[Any]:
         """One field of all records."""
@@ -116,6 +131,12 @@ class Payload:
             file.write(self.waiting)
         self.waiting.clear()
 
+    def take(self, other: "Payload") -> None:
+        self.flush()
+        other.flush()
+        with other.path.open("rb") as source, self.path.open("ab") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+
     def pieces(self, lengths: Iterator[int]) -> Iterator[bytes]:
         self.flush()
         with self.path.open("rb", buffering=BUFFER) as file:
@@ -143,16 +164,21 @@ class Prompts:
         self.keys.add(prompt, len(encoded))
         self.texts.add(encoded)
 
+    def take(self, other: "Prompts") -> None:
+        self.keys.take(other.keys, unchanged)
+        self.texts.take(other.texts)
+
     def read(self) -> Iterator[str]:
         for text in self.texts.pieces(flowing(self.keys.column("size"))):
             yield text.decode("utf-8", "surrogatepass")
 
 
 class Gathered:
-    """The rows that one config asks for, in their order."""
+    """The rows that one config asks for, in their order; in a folder, where they may be already."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
+    def __init__(self, folder: Path, sources: Iterable[str] = (), left_out: int = 0) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
         self.facts = Table(folder / "facts", FACTS)
         self.people = Table(folder / "people", PEOPLE)
         self.evidence = Table(folder / "evidence", EVIDENCE)
@@ -160,8 +186,43 @@ class Gathered:
         self.ties = Table(folder / "ties", TIES)
         self.prompts = Prompts(folder)
         self.rows = Payload(folder / "rows")
-        self.sources: list[str] = []
-        self.left_out = 0  # that the selection did not ask for
+        self.sources = list(sources)
+        self.left_out = left_out  # that the selection did not ask for
+
+    def flush(self) -> None:
+        """See that all of it is in the folder."""
+        files = (self.facts, self.people, self.evidence, self.opinions, self.ties, self.rows)
+        for file in (*files, self.prompts.keys, self.prompts.texts):
+            file.flush()
+
+    def take(self, other: "Gathered") -> None:
+        """Append the rows of another."""
+        rows, codes = (
+            len(self),
+            np.array([self.source_code(each) for each in other.sources], np.uint8),
+        )
+
+        def renumber(some: NDArray[Any]) -> None:
+            some["row"] += rows
+
+        def rename(some: NDArray[Any]) -> None:
+            some["source"] = codes[some["source"]]
+
+        self.facts.take(other.facts, rename)
+        for mine, theirs in (
+            (self.people, other.people),
+            (self.evidence, other.evidence),
+            (self.ties, other.ties),
+        ):
+            mine.take(theirs, renumber)
+        self.opinions.take(other.opinions, unchanged)
+        self.prompts.take(other.prompts)
+        self.rows.take(other.rows)
+        self.left_out += other.left_out
+
+    def remove(self) -> None:
+        """Leave nothing of it on the disk."""
+        shutil.rmtree(self.folder)
 
     def __len__(self) -> int:
         return self.facts.length

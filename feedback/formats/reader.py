@@ -57,17 +57,10 @@ class Reader:
     with_times: whether events say when they were said.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        moment: Moment,
-        part: Part = WHOLE,
-        *,
-        with_times: bool = False,
-    ) -> None:
+    def __init__(self, session: Session, moment: Moment, *, with_times: bool = False) -> None:
         self.session = session
         self.moment = moment
-        self.part = part
+        self.part = WHOLE
         self.kinds: tuple[str, ...] = ()
         self.with_times = with_times
         self.permissions = Permissions(session, moment.consents)
@@ -84,10 +77,10 @@ class Reader:
             )
         }
 
-    def with_kinds(self, kinds: tuple[str, ...]) -> "Reader":
-        """The same, but for events that are wanted besides those that decide about rows."""
+    def of(self, part: Part, kinds: tuple[str, ...] = ()) -> "Reader":
+        """The same for a part; kinds: of events, besides those that decide about rows."""
         other = copy(self)
-        other.kinds = kinds
+        other.part, other.kinds = part, kinds
         return other
 
     def generations(self, task: Task) -> Iterator[Judged]:

@@ -1,0 +1,83 @@
+"""Read the rows of an export, or a part of them, wherever that happens: here or in a worker."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.tables import FeedbackEvent, Generation
+from feedback.formats.pictures import Pictures
+from feedback.formats.reader import WHOLE, Part, Reader
+from feedback.gather import Tools, gather
+from feedback.gathered import Gathered
+from feedback.lengths import Lengths, lengths
+from feedback.plan import Config
+from feedback.redact import Redactor, Sample
+from feedback.selection import needs_reasons, needs_times
+from feedback.spec import Lint, Spec
+from feedback.watch import Watch
+
+
+@dataclass
+class Reading:
+    """What the rows of an export are read with, as of one moment.
+
+    counts: what counts the tokens of texts, if there are any.
+    """
+
+    session: Session
+    spec: Spec  # as of a moment
+    pictures: Pictures
+    counts: Lengths | None
+
+    @cached_property
+    def reader(self) -> Reader:
+        assert self.spec.as_of is not None
+        return Reader(self.session, self.spec.as_of, with_times=needs_times(self.spec.selection))
+
+    def of(self, config: Config, part: Part = WHOLE) -> Reader:
+        """What reads a part of the generations, with the events that the config asks for."""
+        assert config.format is not None
+        also = ("reasons",) if needs_reasons(self.spec.selection) else ()
+        return self.reader.of(part, (*config.format.kinds, *also))
+
+    def count(self, config: Config) -> int:
+        """How many generations there are to read, at most."""
+        assert config.format is not None
+        return self.of(config).count(config.format.task)
+
+    def gather(
+        self, config: Config, part: Part, folder: Path, watch: Watch
+    ) -> tuple[Gathered, list[Sample]]:
+        """The rows of a part, in files of the folder, and some of the personal data in them."""
+        redactor = Redactor(config.redact, self.spec.redaction.kinds)
+        tools = Tools(self.pictures, redactor, self.counts, watch)
+        found = gather(config, self.of(config, part), self.spec.selection, tools, folder)
+        return found, redactor.samples
+
+    def parts(self, config: Config, number: int) -> list[Part]:
+        """About as many parts, in their order, of about as many generations each.
+
+        Every group that a format looks at as one is wholly in one part.
+        """
+        assert config.format is not None
+        task, reader = config.format.task, self.of(config)
+        judged = (
+            select(FeedbackEvent.generation_id)
+            .join(Generation, Generation.id == FeedbackEvent.generation_id)
+            .where(reader.counts(task), Generation.task == task)
+            .distinct()
+            .order_by(FeedbackEvent.generation_id)
+        )
+        total = reader.count(task)
+        places = sorted({total * each // number for each in range(1, number)} - {0})
+        marks = [self.session.scalar(judged.offset(place).limit(1)) for place in places]
+        return [Part(*ends) for ends in zip([None, *marks], [*marks, None], strict=True)]
+
+
+def token_counts(session: Session, lint: Lint, configs: list[Config]) -> Lengths | None:
+    """What counts the tokens of texts, if there are any."""
+    texts = any(config.task == "text" for config in configs)
+    return lengths(session, lint) if texts else None

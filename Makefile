@@ -19,7 +19,7 @@ help:  ## List the targets
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/ok-dev: .venv/ok-run requirements-dev.txt requirements-train.txt requirements-s3.txt requirements-otel.txt
+.venv/ok-dev: .venv/ok-run requirements-dev.txt requirements-train.txt requirements-s3.txt requirements-otel.txt requirements-ray.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

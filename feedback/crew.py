@@ -7,6 +7,7 @@ that looks at two rows happens before they are together again (see gather.py).
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -15,21 +16,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from config import ROOT
 from db.engine import Database
+from db.media import MediaStore
+from feedback.formats.pictures import Pictures
 from feedback.formats.reader import WHOLE
 from feedback.gathered import Gathered
-from feedback.plan import Config
-from feedback.reading import Reading
+from feedback.plan import Config, plan
+from feedback.reading import Reading, token_counts
 from feedback.redact import SAMPLES, Sample
 from feedback.snapshot import moment
-from feedback.spec import as_json
+from feedback.spec import as_json, from_json
 from feedback.watch import Watch
 
 WORKER = ("-m", "feedback.crew_worker")
+SNAPSHOT = re.compile("[0-9A-F-]+")
 MANY = 20_000  # events from which on it pays to start processes
 
 
@@ -205,6 +209,23 @@ def briefing(reading: Reading) -> dict[str, Any]:
     """What a worker has to know before it reads."""
     store = reading.pictures.store
     return {"spec": as_json(reading.spec), "media": store and str(store.folder)}
+
+
+def see(session: Session, name: str | None) -> None:
+    """See what another session does: by the name of its snapshot, or else what there is now."""
+    if name is not None:
+        # A parameter is not possible here.
+        if not SNAPSHOT.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a snapshot")
+        session.execute(text(f"SET TRANSACTION SNAPSHOT '{name}'"))
+    moment(session)
+
+
+def reading_of(session: Session, brief: dict[str, Any]) -> Reading:
+    """What a worker reads with."""
+    spec = from_json(brief["spec"])
+    pictures = Pictures(brief["media"] and MediaStore(Path(brief["media"])))
+    return Reading(session, spec, pictures, token_counts(session, spec.lint, plan(spec)))
 
 
 def told_of(found: Gathered, samples: list[Sample]) -> dict[str, Any]:

@@ -13,19 +13,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.media import MediaStore
 from feedback.child import ORPHANED
-from feedback.crew import told_of
-from feedback.formats.pictures import Pictures
+from feedback.crew import reading_of, see, told_of
 from feedback.formats.reader import Part
 from feedback.plan import plan
-from feedback.reading import Reading, token_counts
-from feedback.snapshot import moment, snapshot
-from feedback.spec import from_json
+from feedback.snapshot import snapshot
 from feedback.watch import Progress, Watch
 
 Line = dict[str, Any]
@@ -51,21 +46,9 @@ def listen(lines: "queue.Queue[Line]") -> None:
     os._exit(ORPHANED)
 
 
-def see(session: Session, name: str | None) -> None:
-    """What the other process sees: by the snapshot's name, or what there is now."""
-    if name is not None:
-        # Its name is of digits and hyphens; a parameter is not possible here.
-        assert set(name) <= set("0123456789ABCDEF-"), name
-        session.execute(text(f"SET TRANSACTION SNAPSHOT '{name}'"))
-    moment(session)
-
-
 def work(session: Session, lines: "queue.Queue[Line]") -> None:
-    brief = lines.get()
-    spec = from_json(brief["spec"])
-    configs = plan(spec)
-    pictures = Pictures(brief["media"] and MediaStore(Path(brief["media"])))
-    reading = Reading(session, spec, pictures, token_counts(session, spec.lint, configs))
+    reading = reading_of(session, lines.get())
+    configs = plan(reading.spec)
     while True:
         order = lines.get()
         before = 0

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -29,7 +30,7 @@ from config import Settings
 from db.engine import Database
 from db.media import MediaStore
 from feedback import watch
-from feedback.crew import WorkerGone, crew_of
+from feedback.crew import Crew, WorkerGone, crew_of
 from feedback.dataset import NothingToExport, Preview, export, job_in, preview
 from feedback.dataset_folder import FolderInUse
 from feedback.formats import FORMATS
@@ -37,6 +38,7 @@ from feedback.formats.pictures import PictureGone
 from feedback.history import NoVersion
 from feedback.ledger import NoExport, VersionTaken, enter, next_version
 from feedback.lint import LintFailed
+from feedback.on_ray import OnRay
 from feedback.ready import NotReady, ready_database
 from feedback.remake import go_on
 from feedback.spec import (
@@ -159,6 +161,9 @@ def main(
     processes: Annotated[
         int, option("That read; 0: one for each processor, if there is much.", panel=TOLD)
     ] = 0,
+    ray: Annotated[
+        str, option("Read on this cluster of Ray: its address, or 'local'.", panel=TOLD)
+    ] = "",
     quiet: Annotated[bool, option("No progress bar.", "--quiet", panel=TOLD)] = False,
 ) -> None:
     """Make a dataset of the feedback that may be used for training.
@@ -214,7 +219,7 @@ def main(
                     edits=edits,
                     license=license,
                 )
-            crew = crew_of(database, processes)
+            crew = on_ray(ray) if ray else crew_of(database, processes)
             if dry_run:
                 show(preview(database, wanted, media=media, report=report, crew=crew))
                 return
@@ -231,6 +236,12 @@ def main(
         shutil.rmtree(left)
     told(manifest, "Wrote")
     print(f"It is {manifest['name']}@{manifest['version']} in {out}.")
+
+
+def on_ray(address: str) -> Crew:
+    if find_spec("ray") is None:
+        raise InvalidSpec("Ray is not installed: pip install -r requirements-ray.txt")
+    return OnRay(address)
 
 
 def next_place(database: Database, exports: Path, name: str) -> Path:

@@ -9,18 +9,23 @@ import threading
 import pytest
 
 from config import ROOT
+from db.engine import Database
 from db.erasure import erase_visitor
+from db.migrate import migrate
 from feedback.crew import Alone, Processes, WorkerGone, crew_of
 from feedback.dataset import export, preview
 from feedback.formats import FORMATS
 from feedback.formats.pictures import Pictures
+from feedback.on_ray import OnRay
 from feedback.plan import plan
 from feedback.reading import Reading
 from feedback.snapshot import last_moment, snapshot
-from feedback.spec import Recipe, Redaction, Selection, Splits
+from feedback.spec import InvalidSpec, Lint, Recipe, Redaction, Selection, Splits
 from feedback.watch import Cancelled
 from tests.exporting import bare, fill, rows_of
 from tests.factories import make_generation, make_visitor, rate
+
+postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 SPECS = {
     "texts": bare(
@@ -198,3 +203,49 @@ def test_the_command_reads_with_as_many_processes_as_it_is_told(
 def test_little_is_read_by_one(database, feedback):
     assert isinstance(crew_of(database, 0), Alone)
     assert isinstance(crew_of(database, 2), Processes)
+
+
+# On a cluster
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Two workers of Ray on this machine."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    init = ray.init
+    monkeypatch.setattr(ray, "init", lambda *args, **kwargs: init(*args, num_cpus=2, **kwargs))
+    crew = OnRay()
+    yield crew
+    crew.close()
+
+
+@postgresql
+@pytest.mark.slow
+def test_a_cluster_reads_the_same_rows_as_one(database, feedback, tmp_path, cluster):
+    spec = bare(
+        "sft", "dpo", "kto", splits=Splits(0.3), redaction=Redaction("replace"), lint=Lint(False)
+    )
+    alone = export(database, spec, tmp_path / "a", name="x", version=1)
+    several = export(database, spec, tmp_path / "b", name="x", version=1, crew=cluster)
+
+    hashes = [
+        [row["genloop_row_sha256"] for row in rows_of(folder, name)]
+        for folder in (tmp_path / "a", tmp_path / "b")
+        for name in ("sft", "dpo", "kto")
+    ]
+    assert all(hashes[:3])
+    assert hashes[:3] == hashes[3:]
+    assert several["files"] == alone["files"]
+
+
+def test_a_sqlite_file_is_not_for_a_cluster(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'app.db'}")
+    migrate(database)
+
+    with pytest.raises(InvalidSpec, match="--processes instead of --ray"):
+        export(database, bare("sft"), tmp_path / "out", crew=OnRay())
+
+    database.close()
+    assert not (tmp_path / "out").exists()

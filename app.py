@@ -41,6 +41,7 @@ from config import BUNDLED, Settings
 from db.engine import Database, UnsafeDatabase
 from db.migrate import NewerDatabase
 from db.replica.boot import NO_START
+from db.replica.targets import TargetDown
 from feedback.answer import Queue
 from feedback.export_jobs import ExportJobs
 from feedback.scheduled_export import export_schedule, scheduled_export
@@ -199,6 +200,7 @@ def main() -> None:
         BadEngine,
         NoTracing,
         UnfitForSpace,
+        TargetDown,
         *NO_START,
     ) as problem:
         sys.exit(str(problem))

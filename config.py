@@ -35,7 +35,8 @@ class Settings(BaseSettings):
     )
     media_dir: str = Field(
         "",
-        description="Folder of the pictures, one for all replicas of the app; empty: media in the "
+        description="Where the pictures are, one place for all replicas of the app: a folder, or "
+        "s3://BUCKET/FOLDER or another URL of fsspec (docs/operations.md); empty: media in the "
         "data folder.",
     )
     host: str = Field(
@@ -243,9 +244,9 @@ class Settings(BaseSettings):
         return SecretStr(value) if value else None
 
     @property
-    def media(self) -> Path:
-        """The folder of the pictures."""
-        return Path(self.media_dir) if self.media_dir else self.data_dir / "media"
+    def media(self) -> str:
+        """The folder or URL of the pictures."""
+        return self.media_dir or str(self.data_dir / "media")
 
     @property
     def database(self) -> str:

@@ -7,7 +7,6 @@ beside it. Copying app.db by hand gives a file that lacks what stands in its log
 import hashlib
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +17,9 @@ from sqlalchemy import make_url
 from config import Settings
 from db.engine import sqlite_module
 from db.ids import uuid7
-from db.media import sync
+from db.media import Media, sync
+from db.media_elsewhere import open_media
+from db.replica.targets import TargetDown, UnusableTarget
 from db.tables import now
 
 NAME = re.compile(r"genloop-\d{8}T\d{6}\.\d{6}Z\.db")
@@ -38,11 +39,11 @@ class Backup:
     removed: list[Path]  # older backups
 
 
-def back_up(database: Path, media: Path | None, folder: Path, keep: int) -> Backup:
+def back_up(database: Path, media: Media | None, folder: Path, keep: int) -> Backup:
     """Write a new backup into the folder, and remove all but the newest `keep`.
 
-    media: the folder of the pictures, or None to leave them out. Raises NoBackup; then nothing is
-    removed, and nothing half is left.
+    media: where the pictures are, or None to leave them out. Raises NoBackup or TargetDown; then
+    nothing is removed, and nothing half is left.
     """
     if not database.is_file():
         raise NoBackup(f"there is no database at {database}")
@@ -63,8 +64,7 @@ def back_up(database: Path, media: Path | None, folder: Path, keep: int) -> Back
     finally:
         fresh.unlink(missing_ok=True)
     removed = remove_old(folder, keep)
-    if media is not None:
-        drop_pictures(folder)
+    drop_pictures(folder)
     return Backup(path, path.stat().st_size, rows, len(used), removed)
 
 
@@ -115,19 +115,21 @@ def pictures_in(path: Path) -> set[str]:
     return {sha256 for (sha256,) in ask(path, query)}
 
 
-def keep_pictures(media: Path, beside: Path, wanted: set[str]) -> None:
+def keep_pictures(media: Media, beside: Path, wanted: set[str]) -> None:
     """Copy the pictures that are not there yet; one that is gone already is left out."""
     for sha256 in sorted(wanted):
-        source, place = media / sha256[:2] / sha256, beside / sha256[:2] / sha256
-        if place.exists() or not source.is_file():
+        place = beside / sha256[:2] / sha256
+        if place.exists():
             continue
+        try:
+            data = media.read(sha256)
+        except FileNotFoundError:
+            continue
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise NoBackup(f"{media.name}: {sha256} is damaged: it is not what its name says")
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh = place.with_name(f".{uuid7()}.partial")
-        shutil.copyfile(source, fresh)
-        with fresh.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                fresh.unlink()
-                raise NoBackup(f"{source} is damaged: it is not what its name says")
+        fresh.write_bytes(data)
         sync_file(fresh)
         fresh.replace(place)
         sync(place.parent)
@@ -170,22 +172,28 @@ def sqlite_path(url: str) -> Path:
 def main(
     to: Annotated[Path, typer.Option(help="The folder of the backups.")] = Path("backups"),
     keep: Annotated[int, typer.Option(min=1, help="How many to keep, the new one included.")] = 7,
-    pictures: Annotated[bool, typer.Option(help="Keep the pictures too.")] = True,
+    pictures: Annotated[
+        bool | None,
+        typer.Option(help="Keep the pictures too; by itself unless GENLOOP_MEDIA_DIR is a URL."),
+    ] = None,
 ) -> None:
     """Back the database of the settings up, also while the app runs.
 
     Exit codes: 0 done, 1 no backup was made.
     """
     settings = Settings()
-    media = settings.media if pictures else None
     try:
-        made = back_up(sqlite_path(settings.database), media, to, keep)
-    except NoBackup as problem:
+        media = open_media(settings.media)
+        kept = media if pictures or (pictures is None and not media.elsewhere) else None
+        made = back_up(sqlite_path(settings.database), kept, to, keep)
+    except (NoBackup, TargetDown, UnusableTarget) as problem:
         typer.echo(f"{problem}.", err=True)
         raise typer.Exit(1) from problem
     print(f"{made.path}: {made.bytes} bytes, {made.rows} feedback events, whole.")
-    if pictures:
+    if kept is not None:
         print(f"{to / MEDIA}: {made.pictures} pictures.")
+    elif media.elsewhere:
+        print(f"Pictures stay at {media.name}, and are not in the backup; --pictures keeps them.")
     for path in made.removed:
         print(f"Removed {path}.")
 

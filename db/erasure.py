@@ -15,7 +15,7 @@ from db.tables import (
 
 
 def erase_visitor(session: Session, visitor_id: int) -> set[str]:
-    """Erase the visitor of this number; the SHA-256s of her pictures, whose files may now go.
+    """Erase the visitor of this number; the SHA-256s of her pictures, which may now go.
 
     Her generations, feedback events, signals, comparisons and votes are deleted. The visitor's
     row stays as a tombstone without key, so that her number is never given again, and so do her

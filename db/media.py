@@ -1,8 +1,13 @@
-"""Pictures as files under their SHA-256: the same picture is kept once, whoever made it."""
+"""Pictures under their SHA-256: the same picture is kept once, whoever made it.
+
+They are files in a folder, or lie elsewhere (db/media_elsewhere.py).
+"""
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,21 +16,78 @@ from db.ids import uuid7
 from db.tables import Generation
 
 
+class Media(Protocol):
+    """Where pictures are kept. Every method may raise OSError, and TargetDown is one."""
+
+    @property
+    def name(self) -> str:
+        """Where they are, without secrets."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether they are still there when this machine is gone."""
+
+    def check(self) -> None:
+        """Raise TargetDown where nothing could be kept or found now."""
+
+    def has(self, sha256: str) -> bool:
+        """Whether the picture is there."""
+
+    def lacks(self, hashes: Iterable[str]) -> set[str]:
+        """Those of many that are not there."""
+
+    def read(self, sha256: str) -> bytes:
+        """The bytes; raises FileNotFoundError."""
+
+    def put(self, data: bytes) -> str:
+        """Keep the bytes, safely there before this returns; their SHA-256 in hexadecimal."""
+
+    def small(self, sha256: str) -> bytes | None:
+        """The small version of a picture, once somebody has made it."""
+
+    def put_small(self, sha256: str, data: bytes) -> None:
+        """Keep a small version; raises FileNotFoundError where the picture itself has gone."""
+
+    def remove(self, hashes: Iterable[str]) -> None:
+        """Remove pictures and their small versions; those that are not there do not matter."""
+
+    def drop_unused(self, session: Session, hashes: set[str]) -> None:
+        """Remove those pictures that no generation refers to any more.
+
+        Call it in the write transaction that lets go of them, at its end: where a picture cannot be
+        removed, nobody lets go of it. Whoever keeps the same picture anew looks for it inside a
+        write transaction too (`put` again).
+        """
+
+
 class MediaStore:
     """A folder of files named by their content, in subfolders by their first two digits."""
 
+    elsewhere = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.name = str(folder)
 
     def path(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256
 
     def small_path(self, sha256: str) -> Path:
-        """Where the small version of a picture is kept, once somebody has made it."""
         return self.folder / sha256[:2] / f"{sha256}.webp"
 
+    def check(self) -> None:
+        """A folder is made when the first picture comes; what cannot be written is told then."""
+
+    def has(self, sha256: str) -> bool:
+        return self.path(sha256).is_file()
+
+    def lacks(self, hashes: Iterable[str]) -> set[str]:
+        return {sha256 for sha256 in hashes if not self.has(sha256)}
+
+    def read(self, sha256: str) -> bytes:
+        return self.path(sha256).read_bytes()
+
     def put(self, data: bytes) -> str:
-        """Keep the bytes, safely on disk before this returns; their SHA-256 in hexadecimal."""
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.path(sha256)
         if path.exists():
@@ -44,25 +106,38 @@ class MediaStore:
         sync(self.folder)
         return sha256
 
-    def read(self, sha256: str) -> bytes:
-        """The bytes; raises FileNotFoundError."""
-        return self.path(sha256).read_bytes()
+    def small(self, sha256: str) -> bytes | None:
+        try:
+            return self.small_path(sha256).read_bytes()
+        except FileNotFoundError:
+            return None
 
-    def drop_unused(self, session: Session, hashes: set[str]) -> None:
-        """Remove those files that no generation refers to any more.
+    def put_small(self, sha256: str, data: bytes) -> None:
+        small = self.small_path(sha256)
+        fresh = small.with_name(f".{uuid7()}")
+        try:
+            fresh.write_bytes(data)
+            fresh.replace(small)
+        finally:
+            fresh.unlink(missing_ok=True)
+        if not self.has(sha256):  # erased meanwhile, perhaps before the small one was there
+            small.unlink(missing_ok=True)
+            raise FileNotFoundError(sha256)
 
-        Call it in a write transaction that comes after the one which let go of them: whoever keeps
-        the same picture anew looks for its file inside a write transaction too (`put` again).
-        """
-        used = set(
-            session.scalars(
-                select(Generation.media_sha256).where(Generation.media_sha256.in_(hashes))
-            )
-        )
-        for sha256 in hashes - used:
+    def remove(self, hashes: Iterable[str]) -> None:
+        for sha256 in hashes:
             # In this order: who is making the small one looks for the original afterwards.
             self.path(sha256).unlink(missing_ok=True)
             self.small_path(sha256).unlink(missing_ok=True)
+
+    def drop_unused(self, session: Session, hashes: set[str]) -> None:
+        self.remove(unused(session, hashes))
+
+
+def unused(session: Session, hashes: set[str]) -> set[str]:
+    """Those that no generation refers to."""
+    query = select(Generation.media_sha256).where(Generation.media_sha256.in_(hashes))
+    return hashes - set(session.scalars(query))
 
 
 def sync(folder: Path) -> None:

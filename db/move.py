@@ -17,7 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from config import Settings
 from db.engine import Database, UnsafeDatabase
+from db.media_elsewhere import open_media
 from db.migrate import NewerDatabase, migrate
+from db.replica.targets import TargetDown, UnusableTarget
 from db.tables import Base
 
 AT_ONCE = 1_000  # rows
@@ -148,9 +150,10 @@ def main() -> None:
     if not path.is_file():
         sys.exit(f"There is no SQLite file {path}.")
     try:
+        media = open_media(settings.media).name
         source, target = Database(f"sqlite:///{path}"), Database(settings.database)
         moved = move(source, target)
-    except (CannotMove, UnsafeDatabase, NewerDatabase) as problem:
+    except (CannotMove, UnsafeDatabase, NewerDatabase, TargetDown, UnusableTarget) as problem:
         sys.exit(f"Nothing was moved: {problem}.")
     except DBAPIError as problem:
         sys.exit(f"Nothing was moved: the database says {problem.orig}")
@@ -160,7 +163,8 @@ def main() -> None:
         print(f"{count:>10} {name}")
     where = target.url.render_as_string(hide_password=True)
     print(f"{sum(moved.values()):>10} rows are in {where}, and each was compared.")
-    print(f"{path} was left as it is. Pictures stay in {settings.media}.")
+    print(f"{path} was left as it is. Pictures are not moved; the app looks for them in {media}.")
+    print("Where they are not there yet, python -m db.move_pictures --from FOLDER brings them.")
 
 
 if __name__ == "__main__":

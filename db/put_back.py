@@ -12,7 +12,7 @@ from db.backup import MEDIA, NoBackup, check, pictures_in, sync_file
 from db.engine import Database
 from db.former import Carried, Former, carry_over, read_former
 from db.ids import uuid7
-from db.media import MediaStore, sync
+from db.media import Media, sync
 from db.migrate import migrate
 from db.replica import serials
 from db.tables import now
@@ -30,14 +30,15 @@ class Restored:
     missing: int = 0  # pictures that the backup names and nobody has
 
 
-def put_back(backup: Path, database: Path, media: MediaStore) -> Restored:
+def put_back(backup: Path, database: Path, media: Media) -> Restored:
     """Put a backup in the place of the database, which is moved aside and not removed.
 
     What visitors and the owner have taken back since is taken back in it before it has its name, as
-    far as the former database still tells. Raises NoBackup, InUse or NewerDatabase; then nothing
-    has changed.
+    far as the former database still tells. Raises NoBackup, InUse, NewerDatabase or TargetDown;
+    then nothing has changed.
     """
     check(backup)
+    media.check()
     database.parent.mkdir(parents=True, exist_ok=True)
     fresh = database.with_name(f".{uuid7()}.partial")
     try:
@@ -51,9 +52,9 @@ def put_back(backup: Path, database: Path, media: MediaStore) -> Restored:
     finally:
         for ending in BESIDE:
             fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
-    wanted = pictures_in(database)
-    restored.pictures = put_pictures_back(backup.parent / MEDIA, media, wanted)
-    restored.missing = sum(not media.path(one).is_file() for one in wanted)
+    missing = media.lacks(pictures_in(database))
+    restored.pictures = put_pictures_back(backup.parent / MEDIA, media, missing)
+    restored.missing = len(missing) - restored.pictures
     return restored
 
 
@@ -87,12 +88,12 @@ def move_aside(database: Path) -> list[Path]:
     return moved
 
 
-def put_pictures_back(beside: Path, media: MediaStore, wanted: set[str]) -> int:
-    """Copy the pictures that are not in the store; how many."""
+def put_pictures_back(beside: Path, media: Media, missing: set[str]) -> int:
+    """Copy what is missing in the store and lies beside the backup; how many."""
     count = 0
-    for sha256 in sorted(wanted):
+    for sha256 in sorted(missing):
         path = beside / sha256[:2] / sha256
-        if path.is_file() and not media.path(sha256).is_file():
+        if path.is_file():
             if media.put(path.read_bytes()) != sha256:
                 raise NoBackup(f"{path} is damaged: it is not what its name says")
             count += 1

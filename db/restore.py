@@ -9,7 +9,8 @@ from config import Settings
 from db.backup import NoBackup, sqlite_path
 from db.engine import Database, UnsafeDatabase
 from db.former import InUse
-from db.media import MediaStore
+from db.media import Media
+from db.media_elsewhere import open_media
 from db.migrate import NewerDatabase, migrate
 from db.put_back import Restored, put_back
 from db.replica.boot import NO_START
@@ -38,24 +39,19 @@ def main(
     """
     settings = Settings()
     try:
+        media = open_media(settings.media)
         if backup is not None:
-            tell_restored(
-                put_back(
-                    backup,
-                    sqlite_path(settings.database),
-                    MediaStore(settings.media),
-                )
-            )
+            tell_restored(put_back(backup, sqlite_path(settings.database), media), media)
             return
         if not settings.replica:
             raise NoBackup("GENLOOP_REPLICA names no copy")
         target = open_target(settings.replica, settings.hub_token.get_secret_value())
         if verify:
-            right = verified(settings, target)
+            right = verified(settings, target, media)
         elif do_repair:
-            right = repaired(target, yes)
+            right = repaired(target, yes, media)
         else:
-            right = rebuilt(settings, target)
+            right = rebuilt(settings, target, media)
     except (NoBackup, InUse, NotEmpty, TargetDown, UnsafeDatabase, NewerDatabase, *NO_START) as no:
         typer.echo(f"{no}.", err=True)
         raise typer.Exit(1) from no
@@ -63,18 +59,18 @@ def main(
         raise typer.Exit(1)
 
 
-def rebuilt(settings: Settings, target: Target) -> bool:
+def rebuilt(settings: Settings, target: Target, media: Media) -> bool:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database)
     try:
         migrate(database)
-        report = replay(database, MediaStore(settings.media), target)
+        report = replay(database, media, target)
     finally:
         database.close()
-    return tell_report(report, target) and same_secret(settings, report)
+    return tell_report(report, target, media) and same_secret(settings, report)
 
 
-def verified(settings: Settings, target: Target) -> bool:
+def verified(settings: Settings, target: Target, media: Media) -> bool:
     here = open_if_there(settings)
     try:
         found = drill(target, here)
@@ -82,8 +78,9 @@ def verified(settings: Settings, target: Target) -> bool:
         if here is not None:
             here.close()
     if found is None:
-        return tell_report(None, target)
-    return tell_drill(found) and same_secret(settings, found.report)
+        return tell_report(None, target, media)
+    look_elsewhere(found.report, media)
+    return tell_drill(found, media) and same_secret(settings, found.report)
 
 
 def open_if_there(settings: Settings) -> Database | None:
@@ -92,9 +89,17 @@ def open_if_there(settings: Settings) -> Database | None:
     return Database(settings.database)
 
 
-def repaired(target: Target, yes: bool) -> bool:
-    report = repair(target, write=yes)
-    right = tell_report(report, target)
+def look_elsewhere(report: Report, media: Media) -> None:
+    """Leave out of the missing pictures those that the copy lacks because they lie elsewhere."""
+    if media.elsewhere and report.missing_pictures:
+        report.missing_pictures = sorted(media.lacks(report.missing_pictures))
+
+
+def repaired(target: Target, yes: bool, media: Media) -> bool:
+    report = repair(target, write=yes, elsewhere=media if media.elsewhere else None)
+    if report is not None:
+        look_elsewhere(report, media)
+    right = tell_report(report, target, media)
     if report is not None:
         for damage in report.damages:
             print(f"- {damage}")
@@ -107,7 +112,7 @@ def repaired(target: Target, yes: bool) -> bool:
     return right
 
 
-def tell_report(report: Report | None, target: Target) -> bool:
+def tell_report(report: Report | None, target: Target, media: Media) -> bool:
     if report is None or report.newest is None:
         typer.echo(f"There is no copy at {target.url}.", err=True)
         return False
@@ -115,15 +120,22 @@ def tell_report(report: Report | None, target: Target) -> bool:
     print(f"{report.pictures} pictures; {len(report.missing_pictures)} are missing.")
     for sha256 in report.missing_pictures:
         print(f"- {sha256}")
+    tell_elsewhere(media)
     return True
 
 
-def tell_drill(found: Drill) -> bool:
+def tell_elsewhere(media: Media) -> None:
+    if media.elsewhere:
+        print(f"Pictures are at {media.name}, where they stay: a copy or backup may lack them.")
+
+
+def tell_drill(found: Drill, media: Media) -> bool:
     assert found.report.newest is not None
     print(
         f"Rebuilt from {found.report.marks} marks, as of {found.report.newest.mark.at}; "
         f"{found.report.pictures} pictures, {len(found.report.missing_pictures)} of them missing."
     )
+    tell_elsewhere(media)
     for one in found.tables:
         if one.here is None:
             compared = "nothing here to compare with"
@@ -154,8 +166,9 @@ def same_secret(settings: Settings, report: Report | None) -> bool:
     return False
 
 
-def tell_restored(restored: Restored) -> None:
+def tell_restored(restored: Restored, media: Media) -> None:
     print(f"Restored, with {restored.pictures} pictures; {restored.missing} are missing.")
+    tell_elsewhere(media)
     for path in restored.aside:
         print(f"The former database is {path}; remove it when you do not need it any more.")
     carried = restored.carried

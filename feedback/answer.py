@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.ids import uuid7
-from db.media import MediaStore
+from db.media import Media
 from db.tables import Generation, ModelVersion
 from feedback.consent import NoConsent, permission
 from feedback.measures import Measure
@@ -47,7 +47,7 @@ class Progress:
 
 async def answer(
     database: Database,
-    media: MediaStore,
+    media: Media,
     queue: Queue,
     ask: Ask,
     tickets: dict[str, Ticket],
@@ -79,7 +79,7 @@ async def answer(
 
 async def keep(
     database: Database,
-    media: MediaStore,
+    media: Media,
     queue: Queue,
     ask: Ask,
     ticket: Ticket,
@@ -134,7 +134,7 @@ async def may_keep(database: Database, key_hash: str) -> bool:
     return await asyncio.to_thread(ask)
 
 
-def outputs_of(snapshot: Snapshot, media: MediaStore) -> list[Output | None]:
+def outputs_of(snapshot: Snapshot, media: Media) -> list[Output | None]:
     """One a draft, its picture safely in the store; None for one that came to nothing."""
     outputs: list[Output | None] = []
     for draft, end in enumerate(snapshot.finish_reasons):

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.ids import uuid7
-from db.media import MediaStore
+from db.media import Media
 from feedback import plain_events
 from feedback.card import Examples, dataset_card
 from feedback.crew import Alone, Crew
@@ -99,7 +99,7 @@ def export(
     folder: Path,
     *,
     name: str = "",
-    media: MediaStore | None = None,
+    media: Media | None = None,
     report: Report = nobody,
     cancelled: Callable[[], bool] = never,
     version: int | None = None,
@@ -186,7 +186,7 @@ def preview(
     database: Database,
     spec: Spec,
     *,
-    media: MediaStore | None = None,
+    media: Media | None = None,
     report: Report = nobody,
     cancelled: Callable[[], bool] = never,
     work: Path | None = None,

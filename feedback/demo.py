@@ -19,8 +19,10 @@ from sqlalchemy.orm import Session
 
 from config import Settings
 from db.engine import Database
-from db.media import MediaStore
+from db.media import Media
+from db.media_elsewhere import open_media
 from db.migrate import migrate
+from db.replica.targets import TargetDown, UnusableTarget
 from db.tables import Generation, now
 from feedback.compare import vote
 from feedback.consent import TERMS_VERSION, Permission, give
@@ -183,7 +185,7 @@ class Tally:
 class InventedVisitor:
     """A visitor whose every word follows from one random stream, within one transaction."""
 
-    def __init__(self, session: Session, media: MediaStore, name: str, tally: Tally) -> None:
+    def __init__(self, session: Session, media: Media, name: str, tally: Tally) -> None:
         self.session = session
         self.media = media
         self.random = random.Random(name)
@@ -386,7 +388,7 @@ class InventedVisitor:
 
 
 def fill(
-    database: Database, media: MediaStore, visitors: int = 12, seed: int = 1, *, add: bool = False
+    database: Database, media: Media, visitors: int = 12, seed: int = 1, *, add: bool = False
 ) -> Tally:
     """Add invented visitors; the same seed in an empty database always says the same.
 
@@ -403,7 +405,7 @@ def fill(
     return whole
 
 
-def visit(session: Session, *, media: MediaStore, name: str) -> Tally:
+def visit(session: Session, *, media: Media, name: str) -> Tally:
     """One visitor's whole visit; two of eight do not allow training, one takes it back."""
     tally = Tally(visitors=1)
     visitor = InventedVisitor(session, media, name, tally)
@@ -452,8 +454,8 @@ def main(
     database = Database(settings.database)
     try:
         migrate(database)
-        added = fill(database, MediaStore(settings.media), visitors, seed, add=add)
-    except NotEmpty as problem:
+        added = fill(database, open_media(settings.media), visitors, seed, add=add)
+    except (NotEmpty, TargetDown, UnusableTarget) as problem:
         typer.echo(f"{problem}.", err=True)
         raise typer.Exit(1) from problem
     finally:

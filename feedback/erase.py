@@ -11,7 +11,7 @@ PATIENCE = 250  # milliseconds to wait for readers before the log is left for la
 
 
 def erase(session: Session, key_hash: str) -> set[str]:
-    """Erase the visitor with this key; the SHA-256s of her pictures, whose files may now go."""
+    """Erase the visitor with this key; the SHA-256s of her pictures, which may now go."""
     visitor_id = session.scalar(
         select(Visitor.id).where(Visitor.key_hash == key_hash).with_for_update()
     )

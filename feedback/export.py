@@ -28,7 +28,8 @@ from rich.progress import (
 
 from config import Settings
 from db.engine import Database
-from db.media import MediaStore
+from db.media_elsewhere import open_media
+from db.replica.targets import TargetDown, UnusableTarget
 from feedback import watch
 from feedback.crew import Crew, WorkerGone, crew_of
 from feedback.dataset import NothingToExport, Preview, export, job_in, preview
@@ -76,6 +77,8 @@ PROBLEMS = (
     LintFailed,
     NothingToExport,
     PictureGone,
+    TargetDown,
+    UnusableTarget,
     VersionTaken,
     WorkerGone,
     watch.Cancelled,
@@ -171,8 +174,8 @@ def main(
     Exit codes: 0 done, 1 nothing was written, 2 the options make no sense, 130 interrupted.
     """
     settings = Settings()
-    media = MediaStore(settings.media)
     try:
+        media = open_media(settings.media)
         with ready_database(settings.database) as database, progress(quiet) as report:
             if register is not None:
                 print(f"Entered as export {enter(database, register)}.")

@@ -15,7 +15,7 @@ from typing import Any
 
 from config import Settings
 from db.engine import Database
-from db.media import MediaStore
+from db.media_elsewhere import open_media
 from feedback import watch
 from feedback.dataset import export, preview
 from feedback.export import PROBLEMS, next_place
@@ -68,7 +68,7 @@ def make(
         from_json(order["spec"]),
         folder,
         name=order["name"],
-        media=MediaStore(settings.media),
+        media=open_media(settings.media),
         report=report,
         cancelled=cancelled,
     )
@@ -81,7 +81,7 @@ def try_out(
     found = preview(
         database,
         from_json(order["spec"]),
-        media=MediaStore(settings.media),
+        media=open_media(settings.media),
         report=report,
         cancelled=cancelled,
     )
@@ -99,7 +99,7 @@ def without_withdrawn(
     with database.read() as session:
         name = find(session, order["label"]).name
     folder = next_place(database, settings.data_dir.resolve() / "exports", name)
-    media = MediaStore(settings.media)
+    media = open_media(settings.media)
     return summary(
         clean(database, order["label"], folder, media=media, report=report, cancelled=cancelled)
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from db.engine import Database
-from db.media import MediaStore
+from db.media import Media
 from feedback.dataset import export
 from feedback.history import NoVersion, find, label
 from feedback.spec import Spec, from_json
@@ -28,7 +28,7 @@ def rebuild(
     name: str,
     folder: Path,
     *,
-    media: MediaStore | None = None,
+    media: Media | None = None,
     report: Report = nobody,
     cancelled: Callable[[], bool] = never,
 ) -> Rebuilt:
@@ -61,7 +61,7 @@ def clean(
     name: str,
     folder: Path,
     *,
-    media: MediaStore | None = None,
+    media: Media | None = None,
     report: Report = nobody,
     cancelled: Callable[[], bool] = never,
 ) -> dict[str, Any]:

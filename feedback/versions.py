@@ -21,7 +21,7 @@ from sqlalchemy import select
 
 from config import Settings
 from db.engine import Database
-from db.media import MediaStore
+from db.media_elsewhere import open_media
 from db.tables import Export
 from feedback.export import PROBLEMS, failed, progress, told
 from feedback.former import read_former
@@ -104,7 +104,7 @@ def clean(name: Label, out: Out = None, quiet: Quiet = False) -> None:
             base = find(session, name).name
             number = next_version(session, base)
         folder = out or settings.data_dir / "exports" / f"{base}@{number}"
-        media = MediaStore(settings.media)
+        media = open_media(settings.media)
         manifest = make_clean(database, name, folder, media=media, report=report)
     told(manifest, "Wrote")
     print(f"It is {manifest['name']}@{manifest['version']} in {folder}.")
@@ -118,7 +118,7 @@ def rebuild(
 ) -> None:
     """Make an export again from its manifest; exit code 1 if its bytes are not the same."""
     with opened() as (database, settings), progress(quiet) as report:
-        media = MediaStore(settings.media)
+        media = open_media(settings.media)
         found = make_again(database, name, out, media=media, report=report)
     if not found.different:
         print(f"{found.export} is the same again, byte for byte, in {out}.")

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ os.environ.update(
 for name in [name for name in os.environ if name.startswith("GENLOOP_")] + ["DATABASE_URL"]:
     os.environ.pop(name, None)
 
+import fsspec  # noqa: E402
 import pytest  # noqa: E402
 from alembic.script import ScriptDirectory  # noqa: E402
 from sqlalchemy import Connection, text  # noqa: E402
@@ -29,6 +31,8 @@ from db.engine import Database  # noqa: E402
 from db.migrate import migrate  # noqa: E402
 from db.tables import Base  # noqa: E402
 from tests.postgres_server import connected, own_postgres, postgres_database  # noqa: E402
+from tests.s3_server import Unreliable  # noqa: E402
+from tests.s3_server import s3_server as own_s3  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -137,6 +141,30 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Unreliable]:
+    """A server of our own that speaks S3, and fails as a test tells it to."""
+    with own_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: Unreliable, monkeypatch: pytest.MonkeyPatch) -> Unreliable:
+    """The same server, well, and known to the environment."""
+    s3_server.be_well()
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def bucket(s3: Unreliable) -> str:
+    """The URL of a folder in an empty bucket."""
+    name = f"pictures-{uuid.uuid4()}"
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
+    return f"s3://{name}/app"
 
 
 @pytest.fixture

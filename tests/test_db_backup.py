@@ -45,7 +45,7 @@ def file_of(app):
 
 def test_a_backup_is_whole_and_is_put_back_with_its_pictures(app, quick_path):
     fill(app)
-    made = back_up(file_of(app), app[1].folder, quick_path / "backups", keep=7)
+    made = back_up(file_of(app), app[1], quick_path / "backups", keep=7)
     before, pictures = contents(app[0]), pictures_of(app[1])
     fill(app, "bob", colour="blue")
     app[0].close()
@@ -93,12 +93,12 @@ def test_backups_while_visitors_write_hold_every_event_of_before(app, quick_path
 def test_old_backups_go_and_pictures_that_none_of_them_names(app, quick_path):
     folder = quick_path / "backups"
     fill(app, "ann", colour="red")
-    back_up(file_of(app), app[1].folder, folder, keep=2)
+    back_up(file_of(app), app[1], folder, keep=2)
     hashes = app[0].write(lambda session: erase(session, "ann"))
     app[0].write(lambda session: app[1].drop_unused(session, hashes))
     fill(app, "bob", colour="blue")
     for _ in range(2):
-        made = back_up(file_of(app), app[1].folder, folder, keep=2)
+        made = back_up(file_of(app), app[1], folder, keep=2)
 
     assert len(made.removed) == 1
     assert backups(folder)[-1] == made.path and len(backups(folder)) == 2
@@ -110,7 +110,7 @@ def test_old_backups_go_and_pictures_that_none_of_them_names(app, quick_path):
 def test_whoever_erased_herself_since_is_erased_from_the_backup_too(app, quick_path):
     fill(app, "ann", CANARY)
     fill(app, "bob", colour="blue")
-    made = back_up(file_of(app), app[1].folder, quick_path / "backups", keep=7)
+    made = back_up(file_of(app), app[1], quick_path / "backups", keep=7)
     hashes = app[0].write(lambda session: erase(session, "ann"))
     app[0].write(lambda session: app[1].drop_unused(session, hashes))
     app[0].close()
@@ -134,7 +134,7 @@ def test_what_was_taken_back_since_stays_taken_back(app, quick_path):
     fill(app, "ann")
     fill(app, "bob", colour="blue")
     app[0].write(gather)
-    made = back_up(file_of(app), app[1].folder, quick_path / "backups", keep=7)
+    made = back_up(file_of(app), app[1], quick_path / "backups", keep=7)
     app[0].write(lambda session: make_visitor(session, "ann", train=False))
     app[0].write(lambda session: erase_rater(session, "an imported rater"))
     app[0].write(lambda session: take_back(session, 1))
@@ -201,7 +201,7 @@ def test_what_fails_leaves_no_half_backup(app, quick_path):
     picture.write_bytes(b"another picture")
 
     with pytest.raises(NoBackup, match="is damaged"):
-        back_up(file_of(app), app[1].folder, quick_path / "backups", keep=7)
+        back_up(file_of(app), app[1], quick_path / "backups", keep=7)
     assert backups(quick_path / "backups") == []
     assert not [path for path in (quick_path / "backups").rglob("*") if path.is_file()]
     with pytest.raises(NoBackup, match="there is no database"):

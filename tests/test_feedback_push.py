@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import threading
 from pathlib import Path
 
 import fsspec
@@ -194,58 +193,6 @@ def test_storage_that_nobody_knows_is_told(poems):
 # S3
 
 
-class Unreliable:
-    """A WSGI app in front of another that answers some requests with errors, or not at all."""
-
-    def __init__(self, app):
-        self.app = app
-        self.faults = []  # (method, part of the path, status or "drop"), each used once
-        self.broken = None  # (method, part of the path) that never works
-        self.seen = []
-
-    def __call__(self, environ, start_response):
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        self.seen.append((method, path))
-        for fault in list(self.faults):
-            if fault[0] == method and fault[1] in path:
-                self.faults.remove(fault)
-                return self.fail(environ, start_response, fault[2])
-        if self.broken and self.broken[0] == method and self.broken[1] in path:
-            return self.fail(environ, start_response, 503)
-        return self.app(environ, start_response)
-
-    @staticmethod
-    def fail(environ, start_response, how):
-        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        if how == "drop":
-            environ["werkzeug.socket"].shutdown(2)
-        code = "SlowDown" if how == 503 else "InternalError"
-        body = f"<Error><Code>{code}</Code><Message>Please reduce your rate</Message></Error>"
-        start_response(f"{how} Oh", [("Content-Type", "application/xml")])
-        return [body.encode()]
-
-
-@pytest.fixture(scope="module")
-def s3_server():
-    """moto's S3 server behind something unreliable."""
-    from moto.moto_server.werkzeug_app import (
-        DomainDispatcherApplication,
-        MotoRequestHandler,
-        create_backend_app,
-    )
-    from werkzeug.serving import make_server
-
-    front = Unreliable(DomainDispatcherApplication(create_backend_app))
-    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=MotoRequestHandler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    front.url = f"http://127.0.0.1:{server.server_port}"
-    yield front
-    server.shutdown()
-    thread.join()
-
-
 @pytest.fixture
 def s3(s3_server, monkeypatch):
     """The server, with an empty bucket, and s3fs without any patience of its own."""
@@ -262,9 +209,7 @@ def s3(s3_server, monkeypatch):
     store = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
     if not store.exists("exports"):
         store.mkdir("exports")
-    s3_server.faults.clear()
-    s3_server.seen.clear()
-    s3_server.broken = None
+    s3_server.be_well()
     s3_server.store = store
     return s3_server
 

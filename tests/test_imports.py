@@ -46,6 +46,7 @@ READ_SETTINGS = {
     "db/backup.py",
     "db/migrate.py",
     "db/move.py",
+    "db/move_pictures.py",
     "db/migrations/env.py",
     "db/restore.py",
     "feedback/demo.py",

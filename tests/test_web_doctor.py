@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import fsspec
 import pytest
 import typer
 from sqlalchemy import update
@@ -17,10 +18,12 @@ from typer.testing import CliRunner
 
 from config import ROOT, Settings
 from db.engine import Database
+from db.media_elsewhere import open_media
 from db.migrate import migrate
 from db.tables import Generation
 from feedback.identity import kept_secret
 from tests.factories import make_generation
+from tests.s3_server import forget_s3fs
 from tests.serving import free_port
 from tests.test_imports import places
 from tests.web import make_app, serving
@@ -351,6 +354,65 @@ def test_what_should_be_looked_at_is_a_warning(place, monkeypatch):
         "traces_away",
         "proxies_near",
     }
+
+
+# Pictures in object storage
+
+
+def told_of_pictures(state):
+    return [one for one in told(state) if one.startswith("pictures_")]
+
+
+def test_storage_that_takes_pictures_is_green_and_left_empty(place, monkeypatch, bucket):
+    monkeypatch.setenv("GENLOOP_MEDIA_DIR", bucket)
+
+    assert told_of_pictures("ok") == ["pictures_ok"]
+    assert told_of_pictures("warn") == told_of_pictures("fail") == []
+    assert open_media(bucket).target.names("") == []
+
+
+def test_a_bucket_that_is_not_there_or_away_is_red(place, monkeypatch, s3, bucket):
+    monkeypatch.setenv("GENLOOP_MEDIA_DIR", "s3://no-such-bucket/app")
+    assert told("fail") == ["pictures_away"]
+
+    monkeypatch.setenv("GENLOOP_MEDIA_DIR", bucket)
+    s3.away = True
+    assert told("fail") == ["pictures_away"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "GET"])
+def test_a_key_that_may_not_do_everything_is_red(place, monkeypatch, s3, bucket, method):
+    monkeypatch.setenv("GENLOOP_MEDIA_DIR", bucket)
+    s3.forbidden = {method}
+
+    assert told("fail") == ["pictures_refused"]
+
+
+def test_a_bucket_that_forgets_nothing_is_warned_of(place, monkeypatch, bucket):
+    files = fsspec.filesystem("s3", skip_instance_cache=True)
+    files.make_bucket_versioned(bucket.split("/")[2], True)
+    monkeypatch.setenv("GENLOOP_MEDIA_DIR", bucket)
+
+    assert told_of_pictures("warn") == ["pictures_versions"]
+    assert told("fail") == []
+
+
+def test_pictures_where_none_can_be_kept_are_red(place, monkeypatch, bucket):
+    file = place.parent / "file"
+    file.touch()
+    copy = f"{bucket}/copy"
+    for name, replica, code in (
+        (str(file), "", "pictures_unwritable"),
+        (f"{copy}/media", copy, "pictures_unusable"),
+        ("hf://buckets/ann/pictures", "", "pictures_unusable"),
+    ):
+        monkeypatch.setenv("GENLOOP_MEDIA_DIR", name)
+        monkeypatch.setenv("GENLOOP_REPLICA", replica)
+        assert told_of_pictures("fail") == [code]
+
+    monkeypatch.setenv("GENLOOP_MEDIA_DIR", bucket)
+    forget_s3fs(monkeypatch)
+    assert told("fail") == ["pictures_unusable"]
 
 
 def test_a_clock_that_was_set_back_is_noticed(session):

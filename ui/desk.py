@@ -1,12 +1,14 @@
 """What the desks of all tabs share: follow a request, stop it, say what went wrong."""
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import gradio as gr
 
+from db.replica.targets import TargetDown
 from feedback.answer import Ask, Origin, Progress, Queue, answer, origin
 from feedback.consent import NoConsent
 from feedback.identity import ForeignHandle
@@ -19,8 +21,17 @@ from ui.language import Language
 from ui.services import Services
 
 LOADING_EVERY = 0.3  # seconds between two looks at a model that is being loaded
-FOLLOWED = (InvalidRequest, ModelUnavailable, QueueFull, NoConsent, UnknownGeneration)
+FOLLOWED = (
+    InvalidRequest,
+    ModelUnavailable,
+    QueueFull,
+    NoConsent,
+    UnknownGeneration,
+    TargetDown,  # the pictures are away: nothing of the request is kept
+)
 State = dict[str, Any]
+
+log = logging.getLogger("genloop.ui")
 
 
 class Desk(ABC):
@@ -129,6 +140,9 @@ class Desk(ABC):
             return self.error("queue_full")
         if isinstance(problem, NoConsent):
             return self.error("no_consent")
+        if isinstance(problem, TargetDown):
+            log.warning("answered storage: %s", problem)
+            return self.error("storage")
         return self.error("unknown_generation")
 
     def error(self, code: str, **details: object) -> State:

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image, ImageChops
 
+from db.replica.targets import TargetDown
 from feedback.answer import Ask, Origin, Progress, Queue
 from feedback.rate import UnknownGeneration
 from generators.base import SEEDS, InvalidRequest
@@ -200,6 +201,8 @@ class ImageDesk(Desk):
             before = await asyncio.to_thread(self.services.media.read, str(begun.media_sha256))
         except FileNotFoundError:
             return {"same": False, "message": say("no_picture")}
+        except TargetDown as problem:
+            return {"same": False, "message": self.problem(problem)["message"]}
         ask = Ask(begun.inputs, alone(begun), key_hash=None)
         again: bytes | None = None
         async for progress in self.answers(queue, ask, request):

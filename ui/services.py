@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from db.engine import Database
-from db.media import MediaStore
+from db.media import Media
 from db.replica.replicator import Replicator
 from feedback.answer import Queue
 from feedback.export_jobs import ExportJobs
@@ -23,7 +23,7 @@ class Services:
     """Made once in app.py; the tickets are those of requests under way, by the page's session."""
 
     database: Database
-    media: MediaStore
+    media: Media
     signer: Signer
     queues: dict[str, TextQueue]
     image_queues: dict[str, Queue] = field(default_factory=dict)

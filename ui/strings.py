@@ -32,7 +32,7 @@ ERRORS: dict[str, dict[str, str]] = {
         "old_terms": "The text that you answered has changed. Please reload the page and read it "
         "again.",
         "busy": "Very many are writing at this moment; nothing was lost, please try again.",
-        "storage": "The server cannot store anything at this moment. Please try again later.",
+        "storage": "The server's storage cannot be used at this moment. Please try again later.",
         "internal": "Something went wrong on our side. Reference: {reference}.",
         "invalid_request": "This request does not have the expected form: {where}.",
         "not_found": "There is nothing at this address.",
@@ -197,7 +197,7 @@ ERRORS: dict[str, dict[str, str]] = {
         "no_consent": "您没有同意保存，因此这条内容没有存储。",
         "old_terms": "您回答的说明已有更新，请刷新页面重新阅读。",
         "busy": "此刻写入的人太多；什么都没有丢失，请再试一次。",
-        "storage": "服务器暂时无法保存，请稍后再试。",
+        "storage": "服务器的存储暂时无法使用，请稍后再试。",
         "internal": "我们这边出了问题。编号：{reference}。",
         "invalid_request": "请求的格式不对：{where}。",
         "not_found": "这个地址没有内容。",

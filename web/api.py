@@ -27,7 +27,7 @@ from web.identity import (
 )
 from web.questions import asked
 from web.services import Services
-from web.thumbnails import thumbnail
+from web.shown import shown
 
 Language = Literal["en", "zh"]
 MILLISECONDS = 2**31 - 1  # the largest that the database keeps
@@ -315,7 +315,7 @@ async def give_vote(
 )
 async def my_picture(
     handle: str, visitor: Visitor, services: Given, thumb: bool = False
-) -> FileResponse:
+) -> Response:
     """The picture of one of your outputs; all that made it stands in the file.
 
     With `thumb` a small version of it, for lists.
@@ -324,22 +324,11 @@ async def my_picture(
     sha256 = await asked(
         services.database, lambda session: mine.picture(session, visitor.key_hash, generation_id)
     )
-    path = services.media.path(sha256)
-    if not path.is_file():
-        raise mine.NoPicture(generation_id)
-    if thumb:
-        try:
-            path = await anyio.to_thread.run_sync(thumbnail, services.media, sha256)
-        except FileNotFoundError as gone:
-            raise mine.NoPicture(generation_id) from gone
-    kind = path.suffix.removeprefix(".") or "png"
-    return FileResponse(
-        path,
-        media_type=f"image/{kind}",
-        filename=f"genloop-{generation_id}.{kind}",
-        content_disposition_type="inline",
-        headers={"Cache-Control": "private, max-age=31536000, immutable"},
-    )
+    name = f"genloop-{generation_id}"
+    try:
+        return await anyio.to_thread.run_sync(shown, services.media, sha256, name, thumb)
+    except FileNotFoundError as gone:
+        raise mine.NoPicture(generation_id) from gone
 
 
 @router.get("/generations", tags=["generations"], responses=errors(401, 422))
@@ -415,8 +404,11 @@ async def my_data(visitor: Visitor, services: Given) -> StreamingResponse:
 @router.delete("/my", tags=["my data"], status_code=204, responses=errors(401))
 async def erase_me(request: Request, visitor: Visitor, services: Given) -> Response:
     """Erase everything that is kept of you, at once and for good."""
-    pictures = await services.database.awrite(lambda session: erase(session, visitor.key_hash))
-    await services.database.awrite(lambda session: services.media.drop_unused(session, pictures))
+
+    def work(session: Session) -> None:
+        services.media.drop_unused(session, erase(session, visitor.key_hash))
+
+    await services.database.awrite(work)
     await anyio.to_thread.run_sync(empty_log, services.database)
     response = Response(status_code=204)
     take_cookie(response, secure=is_secure(request, services))

@@ -9,7 +9,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from config import Settings
 from db.engine import Database
-from db.media import MediaStore
+from db.media import Media
+from db.media_elsewhere import open_media, refuse_inside_copy
 from db.migrate import migrate
 from db.replica.boot import open_replicator
 from db.replica.replicator import Replicator
@@ -68,7 +69,8 @@ def make_services(settings: Settings) -> Services:
     secret = settings.secret.get_secret_value() or kept_secret(settings.data_dir / "secret")
     database = Database(settings.database)
     migrate(database)
-    media = MediaStore(settings.media)
+    media = open_media(settings.media)
+    refuse_inside_copy(media, settings.replica)
     replicator = replicate(settings, database, media, secret)
     return Services(
         settings=settings,
@@ -84,7 +86,7 @@ def make_services(settings: Settings) -> Services:
 
 
 def replicate(
-    settings: Settings, database: Database, media: MediaStore, secret: str
+    settings: Settings, database: Database, media: Media, secret: str
 ) -> Replicator | None:
     """Rebuild an empty database from its copy, if it has one, and begin to copy."""
     if settings.replica and not settings.secret.get_secret_value():

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from db.replica.targets import TargetDown
 from db.writer import Busy
 from feedback.consent import NoConsent, OldTerms
 from feedback.identity import ForeignHandle
@@ -35,6 +36,7 @@ ANSWERS: dict[type[Exception], tuple[int, str, int | None]] = {
     Busy: (503, "busy", 1),
     PoolTimeout: (503, "busy", 1),
     OperationalError: (503, "storage", 5),  # the disk is full, the file locked, the server away
+    TargetDown: (503, "storage", 5),  # the pictures are away
 }
 STATUS_CODES = {404: "not_found", 405: "method_not_allowed"}
 WHERE_LIMIT = 80  # characters of a field's name that are repeated

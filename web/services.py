@@ -8,7 +8,7 @@ from prometheus_client import Metric
 
 from config import Settings
 from db.engine import Database
-from db.media import MediaStore
+from db.media import Media
 from db.replica.replicator import Replicator
 from feedback.identity import Signer
 from web.hub_login import HubLogin
@@ -21,7 +21,7 @@ class Services:
 
     settings: Settings
     database: Database
-    media: MediaStore
+    media: Media
     signer: Signer
     owner_token: str
     hops: int  # proxies in front whose X-Forwarded-* headers are believed

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from db.engine import Database
-from db.media import MediaStore
+from db.media import Media
 from db.replica import handover, journal, marks, state
 from db.replica.folder_target import FolderTarget
 from db.replica.keys import key_check
@@ -42,7 +42,7 @@ NO_START = (
 
 def open_replicator(
     database: Database,
-    media: MediaStore,
+    media: Media,
     url: str,
     *,
     token: str,
@@ -86,7 +86,7 @@ def open_replicator(
 
 def begin(
     database: Database,
-    media: MediaStore,
+    media: Media,
     target: Target,
     check: str,
     spool: Path,
@@ -116,7 +116,7 @@ def warn_of_same_disk(target: Target, spool: Path) -> None:
         log.warning("%s lies on the disk of the database: both are lost together", target.url)
 
 
-def rebuild(database: Database, media: MediaStore, target: Target, check: str) -> None:
+def rebuild(database: Database, media: Media, target: Target, check: str) -> None:
     began = time.monotonic()
     try:
         report = replay(database, media, target)

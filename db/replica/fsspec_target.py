@@ -2,19 +2,41 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import fsspec
 
-from db.replica.targets import Content, Missing, Taken, UnusableTarget, bytes_of, speaking_to
+from db.replica.targets import (
+    Content,
+    Missing,
+    Taken,
+    TargetDown,
+    UnusableTarget,
+    bytes_of,
+    speaking_to,
+)
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16_000_000  # bytes that are held in memory to be sent together
-# Seconds, and tries of a single request; the replicator itself tries again and again.
-PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}
+REMOVED_AT_ONCE = 16  # requests
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long S3 is waited for."""
+
+    connect: float  # seconds
+    read: float  # seconds
+    attempts: int  # further ones of each request
+    tries: int  # of all these attempts, where a server is silent or asks for less haste
+
+
+PATIENCE = Patience(connect=5, read=30, attempts=2, tries=5)  # and the replicator tries on and on
 
 
 class FsspecTarget:
@@ -22,11 +44,16 @@ class FsspecTarget:
 
     least_seconds = 0.0
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: Patience = PATIENCE) -> None:
         self.url = without_password(url)
         options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-        if url.startswith(("s3://", "s3a://")):
-            options["config_kwargs"] = PATIENCE
+        on_s3 = url.startswith(("s3://", "s3a://"))
+        if on_s3:
+            options["config_kwargs"] = {
+                "connect_timeout": patience.connect,
+                "read_timeout": patience.read,
+                "retries": {"max_attempts": patience.attempts},
+            }
         try:
             self.files, self.root = fsspec.core.url_to_fs(url.rstrip("/"), **options)
         except ImportError as problem:
@@ -37,12 +64,32 @@ class FsspecTarget:
             raise UnusableTarget(f"{self.url}: {problem}") from problem
         self.warned = False
         self.asynchronous = bool(getattr(self.files, "async_impl", False))
+        if on_s3:
+            self.files.retries = patience.tries
+
+    def check(self) -> None:
+        """Raise TargetDown where the bucket, or the folder of a place that has folders, is away.
+
+        A file that is not there is told apart from that by this alone.
+        """
+        place = self.root.partition("/")[0] if self.asynchronous else self.root
+        with speaking_to(self.url):
+            if not self.files.exists(place):
+                raise TargetDown(f"{self.url}: {place} is not there, or cannot be reached")
+
+    def size(self, name: str) -> int | None:
+        """How many bytes a file has; None where there is none."""
+        with speaking_to(self.url):
+            try:
+                return int(self.files.info(f"{self.root}/{name}")["size"])
+            except FileNotFoundError:
+                return None
 
     def names(self, folder: str) -> list[str]:
         with speaking_to(self.url):
             self.files.invalidate_cache()
             try:
-                found = self.files.find(f"{self.root}/{folder}")
+                found = self.files.find(f"{self.root}/{folder}".rstrip("/"))
             except FileNotFoundError:
                 return []
             return sorted(path[len(self.root) + 1 :] for path in found)
@@ -91,31 +138,40 @@ class FsspecTarget:
 
     def remove(self, names: Iterable[str]) -> None:
         paths = [f"{self.root}/{name}" for name in names]
-        for start in range(0, len(paths), 500):
-            self._remove(paths[start : start + 500])
+        if paths:
+            self._remove(paths)
 
     def purge(self) -> None:
-        """Say once that a bucket with versions forgets nothing; other servers tell nothing."""
-        versioned = getattr(self.files, "is_bucket_versioned", None)
-        if versioned is None or self.warned:
+        """Say once that a bucket with versions forgets nothing."""
+        if self.warned:
             return
+        self.warned = True
+        if self.keeps_versions():
+            log.warning(
+                "%s keeps old versions of its files, and with them what visitors erase: let a "
+                "lifecycle rule of the bucket remove versions that are not current",
+                self.url,
+            )
+
+    def keeps_versions(self) -> bool:
+        """Whether what is removed can still be found; only S3 tells."""
+        versioned = getattr(self.files, "is_bucket_versioned", None)
         with speaking_to(self.url):
-            self.warned = True
-            if versioned(self.root.partition("/")[0]):
-                log.warning(
-                    "%s keeps old versions of its files, and with them what visitors erase: let a "
-                    "lifecycle rule of the bucket remove versions that are not current",
-                    self.url,
-                )
+            return versioned is not None and bool(versioned(self.root.partition("/")[0]))
 
     def _remove(self, paths: list[str]) -> None:
+        """One by one: s3fs removes many with one call, and keeps silent about what was refused."""
         with speaking_to(self.url):
-            try:
-                self.files.rm(paths)
-            except FileNotFoundError:
+            if self.asynchronous:
+                with ThreadPoolExecutor(REMOVED_AT_ONCE) as threads:
+                    list(threads.map(self._remove_one, paths))
+            else:
                 for path in paths:
-                    with suppress(FileNotFoundError):
-                        self.files.rm(path)
+                    self._remove_one(path)
+
+    def _remove_one(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self.files.rm_file(path)
 
 
 def without_password(url: str) -> str:

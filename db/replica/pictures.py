@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.media import MediaStore
+from db.media import Media, MediaStore
 from db.replica.targets import Target
 from db.tables import Generation
 
@@ -28,8 +28,13 @@ def used(session: Session) -> set[str]:
     return {sha256 for sha256 in session.scalars(query) if sha256}
 
 
-def send(target: Target, media: MediaStore, hashes: Iterable[str]) -> set[str]:
-    """Send the pictures; those that are not there to send, or are no longer what they were."""
+def send(target: Target, media: Media, hashes: Iterable[str]) -> set[str]:
+    """Send the pictures; those that are not there to send, or are no longer what they were.
+
+    Pictures that lie elsewhere are left there: they outlive this machine as the copy does.
+    """
+    if not isinstance(media, MediaStore):
+        return set()
     there, missing = sorted_out(media, hashes)
     for start in range(0, len(there), SENT_AT_ONCE):
         target.put({name_of(one): media.path(one) for one in there[start : start + SENT_AT_ONCE]})

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from db.engine import Database
-from db.media import MediaStore
+from db.media import Media, MediaStore
 from db.migrate import migrate
 from db.replica import journal, marks
 from db.replica.marks import Written
@@ -16,9 +16,10 @@ from db.replica.spool import Spool
 from db.replica.targets import Target
 
 
-def repair(target: Target, *, write: bool) -> Report | None:
+def repair(target: Target, *, write: bool, elsewhere: Media | None = None) -> Report | None:
     """What can be rebuilt and what cannot; None for a target of which nothing can be read.
 
+    elsewhere: where the pictures are, if that is not this machine.
     write: make that the new base, after which the damaged files are removed. Whatever app still
     copies to the target is fenced off by that. Raises TargetDown, NewerReplica or Fenced.
     """
@@ -30,14 +31,14 @@ def repair(target: Target, *, write: bool) -> Report | None:
             report = replay(database, media, target, skip_damaged=True)
             if report is not None and write:
                 journal.install(database)
-                write_base(database, media, target, report, Path(folder) / "spool")
+                write_base(database, elsewhere or media, target, report, Path(folder) / "spool")
             return report
         finally:
             database.close()
 
 
 def write_base(
-    database: Database, media: MediaStore, target: Target, report: Report, spool: Path
+    database: Database, media: Media, target: Target, report: Report, spool: Path
 ) -> None:
     """Follow the last mark that is there, readable or not."""
     assert report.newest is not None

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.ids import uuid7
-from db.media import MediaStore
+from db.media import Media
 from db.migrate import LOCK, scripts
 from db.replica import journal, marks, older, pictures, rows, segments, serials
 from db.replica.journal import BY_NAME, TABLES
@@ -71,7 +71,7 @@ def is_empty(session: Session) -> bool:
 
 def replay(
     database: Database,
-    media: MediaStore,
+    media: Media,
     target: Target,
     *,
     until: int | None = None,
@@ -312,10 +312,11 @@ def drop_orphans(session: Session, tables: Iterable[Table], report: Report) -> N
 
 
 def fetch_pictures(
-    session: Session, media: MediaStore, target: Target, report: Report, skip_damaged: bool
+    session: Session, media: Media, target: Target, report: Report, skip_damaged: bool
 ) -> None:
     """Fetch the pictures that are not here yet and put them into the store, each by its hash."""
-    wanted = sorted(one for one in pictures.used(session) if not media.path(one).is_file())
+    named = pictures.used(session)
+    wanted = sorted(media.lacks(named)) if named else []
     with ThreadPoolExecutor(READERS) as readers:
         for sha256, outcome in readers.map(lambda one: (one, fetch(media, target, one)), wanted):
             if outcome is None:
@@ -329,7 +330,7 @@ def fetch_pictures(
                 raise ReplicaDamaged(f"{target.url}: {outcome}; {ADVICE}")
 
 
-def fetch(media: MediaStore, target: Target, sha256: str) -> str | None:
+def fetch(media: Media, target: Target, sha256: str) -> str | None:
     """Put a picture into the store; else why not."""
     name = pictures.name_of(sha256)
     try:

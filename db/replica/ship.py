@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.ids import uuid7
-from db.media import MediaStore
+from db.media import Media
 from db.replica import journal, marks, pictures, segments, state
 from db.replica.marks import Mark, Written
 from db.replica.spool import Spool, Spooled
@@ -46,7 +46,7 @@ class Shipper:
     def __init__(
         self,
         database: Database,
-        media: MediaStore,
+        media: Media,
         target: Target,
         spool: Spool,
         *,

@@ -5,7 +5,7 @@ import io
 
 from PIL import Image
 
-from db.media import MediaStore
+from db.media import Media
 from feedback.formats.candidate import HeldBack, Picture
 from feedback.formats.judged import Judged
 
@@ -28,7 +28,7 @@ class Pictures:
 
     REMEMBERED = 4_096  # pictures; one may be in several pairs
 
-    def __init__(self, store: MediaStore | None) -> None:
+    def __init__(self, store: Media | None) -> None:
         self.store = store
         self.looked_at: dict[str, str] = {}  # by the file kept, what of it leaves
 
@@ -47,7 +47,7 @@ class Pictures:
         return Picture(kept, content)
 
     def sound(self, kept: str) -> bytes:
-        """The PNG without words in it; raises HeldBack."""
+        """The PNG without words in it; raises HeldBack, or TargetDown where the store is away."""
         assert self.store is not None
         try:
             data = self.store.read(kept)

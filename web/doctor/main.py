@@ -31,6 +31,7 @@ CHECKS = (
     ("storage", "database"),
     ("storage", "database_clock"),
     ("storage", "copy"),
+    ("pictures", "pictures"),
     ("network", "proxies"),
     ("network", "hub"),
     ("network", "traces"),

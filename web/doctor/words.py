@@ -18,6 +18,7 @@ TITLES = {
         "secrets": "Secrets",
         "database": "Database",
         "copy": "Copy",
+        "pictures": "Pictures",
         "models": "Models",
         "engines": "Engines",
         "hub": "Hub",
@@ -40,6 +41,7 @@ TITLES = {
         "secrets": "密钥",
         "database": "数据库",
         "copy": "副本",
+        "pictures": "图片",
         "models": "模型",
         "engines": "推理服务",
         "hub": "Hub",
@@ -275,6 +277,32 @@ ENGLISH: Sentences = {
     "copy_behind": (
         "{rows} rows have waited for it for up to {seconds} s",
         "See whether the app runs, and what it says of copying in its log and the owner's area.",
+    ),
+    "pictures_folder": ("they are files in {path}", ""),
+    "pictures_unwritable": (
+        "nothing can be written into {path}",
+        "Let GENLOOP_MEDIA_DIR name a folder that belongs to the user that the app runs as.",
+    ),
+    "pictures_ok": (
+        "{place} took one, gave it back and removed it ({milliseconds} ms in all)",
+        "",
+    ),
+    "pictures_unusable": (
+        "{reason}",
+        "Look at GENLOOP_MEDIA_DIR; for s3:// run pip install -r requirements-s3.txt.",
+    ),
+    "pictures_away": (
+        "{reason}",
+        "Make the bucket, or look at GENLOOP_MEDIA_DIR, the network, AWS_ENDPOINT_URL and the key.",
+    ),
+    "pictures_refused": (
+        "{reason}",
+        "Let the key list the bucket (s3:ListBucket), and read, write and delete in this folder of "
+        "it (s3:GetObject, s3:PutObject, s3:DeleteObject).",
+    ),
+    "pictures_versions": (
+        "{place} keeps old versions, and with them what visitors erase",
+        "Let a lifecycle rule of the bucket remove versions that are not current.",
     ),
     "device_ok": ("they run on {device}, in {dtype}", ""),
     "device_none": ("GENLOOP_DEVICE={device}: {reason}", "Set GENLOOP_DEVICE=auto."),
@@ -520,6 +548,29 @@ CHINESE: Sentences = {
     "copy_behind": (
         "{rows} 行等待复制，最久的已等 {seconds} 秒",
         "检查应用是否在运行，以及日志和所有者页面上关于复制的信息。",
+    ),
+    "pictures_folder": ("它们是 {path} 中的文件", ""),
+    "pictures_unwritable": (
+        "无法写入 {path}",
+        "让 GENLOOP_MEDIA_DIR 指向运行应用的用户所拥有的文件夹。",
+    ),
+    "pictures_ok": ("{place} 可以写入、读回和删除（共 {milliseconds} 毫秒）", ""),
+    "pictures_unusable": (
+        "{reason}",
+        "检查 GENLOOP_MEDIA_DIR；使用 s3:// 时运行 pip install -r requirements-s3.txt。",
+    ),
+    "pictures_away": (
+        "{reason}",
+        "建立存储桶，或检查 GENLOOP_MEDIA_DIR、网络、AWS_ENDPOINT_URL 和密钥。",
+    ),
+    "pictures_refused": (
+        "{reason}",
+        "让密钥可以列出存储桶（s3:ListBucket），并在其中这个文件夹里读取、写入和删除（s3:GetObject、"
+        "s3:PutObject、s3:DeleteObject）。",
+    ),
+    "pictures_versions": (
+        "{place} 保留旧版本，访客删除的内容也在其中",
+        "用存储桶的生命周期规则删除非当前版本。",
     ),
     "device_ok": ("在 {device} 上以 {dtype} 运行", ""),
     "device_none": ("GENLOOP_DEVICE={device}：{reason}", "设置 GENLOOP_DEVICE=auto。"),

@@ -24,6 +24,10 @@ class Media(Protocol):
         """Where they are, without secrets."""
 
     @property
+    def place(self) -> str:
+        """What another process opens it by (`open_media`); it may hold a password."""
+
+    @property
     def elsewhere(self) -> bool:
         """Whether they are still there when this machine is gone."""
 
@@ -68,6 +72,7 @@ class MediaStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = str(folder)
+        self.place = str(folder.absolute())
 
     def path(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256

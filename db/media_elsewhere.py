@@ -21,9 +21,11 @@ class MediaElsewhere:
 
     elsewhere = True
 
-    def __init__(self, target: FsspecTarget) -> None:
-        self.target = target
-        self.name = target.url
+    def __init__(self, place: str) -> None:
+        """Raises UnusableTarget."""
+        self.target = FsspecTarget(place, HURRY)
+        self.name = self.target.url
+        self.place = place
 
     def check(self) -> None:
         self.target.check()
@@ -105,7 +107,7 @@ def open_media(place: str) -> Media:
             "s3://BUCKET/FOLDER in GENLOOP_MEDIA_DIR, and the Hub in GENLOOP_REPLICA"
         )
     with speaking_to(without_password(place)):
-        return MediaElsewhere(FsspecTarget(place, HURRY))
+        return MediaElsewhere(place)
 
 
 def refuse_inside_copy(media: Media, replica: str) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from config import ROOT
 from db.engine import Database
-from db.media import MediaStore
+from db.media_elsewhere import open_media
 from feedback.formats.pictures import Pictures
 from feedback.formats.reader import WHOLE
 from feedback.gathered import Gathered
@@ -38,7 +38,7 @@ MANY = 20_000  # events from which on it pays to start processes
 
 
 class WorkerGone(RuntimeError):
-    """A process that read a part of the rows has ended before its time."""
+    """Whoever read a part of the rows could not go on."""
 
 
 class Crew(Protocol):
@@ -130,6 +130,8 @@ class Processes:
         worker, said = self.said.get()
         if said is None:
             raise worker.gone()
+        if "problem" in said:
+            raise WorkerGone(said["problem"])
         return worker, said
 
     def close(self) -> None:
@@ -208,7 +210,7 @@ def exported(session: Session) -> str:
 def briefing(reading: Reading) -> dict[str, Any]:
     """What a worker has to know before it reads."""
     store = reading.pictures.store
-    return {"spec": as_json(reading.spec), "media": store and str(store.folder)}
+    return {"spec": as_json(reading.spec), "media": store and store.place}
 
 
 def see(session: Session, name: str | None) -> None:
@@ -224,7 +226,7 @@ def see(session: Session, name: str | None) -> None:
 def reading_of(session: Session, brief: dict[str, Any]) -> Reading:
     """What a worker reads with."""
     spec = from_json(brief["spec"])
-    pictures = Pictures(brief["media"] and MediaStore(Path(brief["media"])))
+    pictures = Pictures(brief["media"] and open_media(brief["media"]))
     return Reading(session, spec, pictures, token_counts(session, spec.lint, plan(spec)))
 
 

@@ -16,11 +16,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.engine import Database
+from db.replica.targets import TargetDown
 from feedback.child import ORPHANED
 from feedback.crew import reading_of, see, told_of
+from feedback.formats.pictures import NoMediaStore
 from feedback.formats.reader import Part
 from feedback.plan import plan
 from feedback.snapshot import snapshot
+from feedback.spec import InvalidSpec
 from feedback.watch import Progress, Watch
 
 Line = dict[str, Any]
@@ -37,7 +40,10 @@ def main() -> None:
     with snapshot(database) as session:
         see(session, lines.get()["snapshot"])
         say(begun=True)
-        work(session, lines)
+        try:
+            work(session, lines)
+        except (TargetDown, InvalidSpec, NoMediaStore) as problem:
+            say(problem=str(problem))
 
 
 def listen(lines: "queue.Queue[Line]") -> None:

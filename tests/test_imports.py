@@ -30,7 +30,7 @@ OURS = {*MAY_IMPORT, "app", "benchmarks", "docs", "tests"}
 SHOW_PAGES = {"ui", "app.py", "benchmarks"}  # what may import gradio
 # benchmarks/processes.py and feedback/export_jobs.py hand their environment on to what they start,
 # deploy/space.py to the Space; feedback/consumers.py tells the libraries that it tries to stay off
-# the network.
+# the network, feedback/on_ray.py tells Ray not to report how it is used.
 READ_ENVIRONMENT = {
     "config.py",
     "app.py",
@@ -39,6 +39,7 @@ READ_ENVIRONMENT = {
     "benchmarks/processes.py",
     "feedback/consumers.py",
     "feedback/export_jobs.py",
+    "feedback/on_ray.py",
     "deploy/space.py",
 }
 READ_SETTINGS = {

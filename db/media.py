@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.ids import uuid7
 from db.tables import Generation
+
+LOCKS = 0x67656E  # the first of two keys of PostgreSQL's advisory locks
 
 
 class Media(Protocol):
@@ -59,8 +61,8 @@ class Media(Protocol):
         """Remove those pictures that no generation refers to any more.
 
         Call it in the write transaction that lets go of them, at its end: where a picture cannot be
-        removed, nobody lets go of it. Whoever keeps the same picture anew looks for it inside a
-        write transaction too (`put` again).
+        removed, nobody lets go of it. Whoever keeps the same picture anew does so inside a write
+        transaction too (`hold`, then `put` again).
         """
 
 
@@ -139,8 +141,21 @@ class MediaStore:
         self.remove(unused(session, hashes))
 
 
+def hold(session: Session, hashes: Iterable[str], *, to_remove: bool = False) -> None:
+    """Let nobody else remove, or with to_remove keep, these pictures before the transaction ends.
+
+    For PostgreSQL; a SQLite database has one writer at a time.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    lock = func.pg_advisory_xact_lock if to_remove else func.pg_advisory_xact_lock_shared
+    for each in sorted({int(sha256[:2], 16) for sha256 in hashes}):  # there are not many locks
+        session.execute(select(lock(LOCKS, each)))
+
+
 def unused(session: Session, hashes: set[str]) -> set[str]:
-    """Those that no generation refers to."""
+    """Those that no generation refers to, nor will before the transaction ends."""
+    hold(session, hashes, to_remove=True)
     query = select(Generation.media_sha256).where(Generation.media_sha256.in_(hashes))
     return hashes - set(session.scalars(query))
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.ids import uuid7
-from db.media import Media
+from db.media import Media, hold
 from db.tables import Generation, ModelVersion
 from feedback.consent import NoConsent, permission
 from feedback.measures import Measure
@@ -98,6 +98,7 @@ async def keep(
     times = Times(ticket.queued_at, started, ticket.first_token_at, datetime.now(UTC))
 
     def work(session: Session) -> list[str]:
+        hold(session, [one.media_sha256 for one in outputs if one and one.media_sha256])
         for data in snapshot.images:
             if data is not None:
                 media.put(data)  # again, should an erased visitor's same picture just have gone

@@ -1,7 +1,12 @@
 import hashlib
+import threading
+import time
 
-from db.media import MediaStore
-from tests.factories import drawn, make_generation, make_pictures
+import pytest
+
+from db.erasure import erase_visitor
+from db.media import MediaStore, hold
+from tests.factories import drawn, make_generation, make_pictures, make_version, make_visitor
 
 
 def files(folder):
@@ -25,3 +30,32 @@ def test_only_files_that_nothing_refers_to_are_dropped(session, tmp_path):
     store.drop_unused(session, {used, unused, "0" * 64})
 
     assert files(store.folder) == [used]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_picture_that_is_kept_while_another_visitor_is_erased_stays(database, tmp_path):
+    """The same picture of two visitors: who comes second waits, and then sees what is so."""
+    store = MediaStore(tmp_path)
+
+    def begin(session):
+        ann, bob = make_visitor(session, "ann"), make_visitor(session, "bob")
+        make_pictures(session, store, ann, pictures=(drawn("red"),))
+        return ann.visitor_id, bob, make_version(session, "painter", task="image")
+
+    ann, bob, version = database.write(begin)
+    sha256 = store.put(drawn("red"))
+    kept = threading.Event()
+
+    def keep(session):
+        hold(session, [sha256])
+        make_pictures(session, store, bob, pictures=(drawn("red"),), version_id=version)
+        kept.set()
+        time.sleep(0.5)  # in which nobody sees this row
+
+    keeping = threading.Thread(target=database.write, args=(keep,))
+    keeping.start()
+    kept.wait()
+    database.write(lambda session: store.drop_unused(session, erase_visitor(session, ann)))
+    keeping.join()
+
+    assert store.has(sha256)

@@ -291,7 +291,7 @@ def test_samples_of_the_mixture_lie_in_its_clouds():
 
 
 def test_tsne_keeps_neighbours_together():
-    places = tsne(two_clouds(40), rounds=300)
+    places = tsne(two_clouds(40))
 
     left, right = places[:40], places[40:]
     inside = torch.cdist(left, left).mean() + torch.cdist(right, right).mean()

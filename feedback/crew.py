@@ -30,7 +30,7 @@ from feedback.reading import Reading, token_counts
 from feedback.redact import SAMPLES, Sample
 from feedback.snapshot import moment
 from feedback.spec import as_json, from_json
-from feedback.watch import Watch
+from feedback.watch import Progress, Watch
 
 WORKER = ("-m", "feedback.crew_worker")
 SNAPSHOT = re.compile("[0-9A-F-]+")
@@ -72,7 +72,7 @@ class Alone:
 
 
 class Processes:
-    """So many processes on this machine."""
+    """So many processes on this machine, of which this one reads the first part."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -81,7 +81,7 @@ class Processes:
         self.briefed = False
 
     def begin(self, database: Database, session: Session) -> None:
-        for _ in range(self.number):
+        for _ in range(self.number - 1):
             self.workers.append(Worker(database, self.said))
         self.everybody_says("ready")
         if not database.is_sqlite:
@@ -103,19 +103,31 @@ class Processes:
             self.tell(briefing(reading))
             self.briefed = True
         folder.mkdir()
-        parts = reading.parts(config, len(self.workers))
-        places = [folder / str(number) for number in range(len(parts))]
-        for worker, part, place in zip(self.workers, parts, places, strict=False):
-            worker.tell({"config": config.number, "part": part, "folder": str(place)})
+        first, *others = reading.parts(config, self.number)
+        mine, *places = (folder / str(number) for number in range(len(others) + 1))
         told: dict[Worker, dict[str, Any]] = {}
-        while len(told) < len(parts):
+        for worker, part, place in zip(self.workers, others, places, strict=False):
+            worker.tell({"config": config.number, "part": part, "folder": str(place)})
+
+        def hear() -> None:
             worker, said = self.next()
             if "done" in said:
                 told[worker] = said["done"]
             else:
                 watch.step(said["rows"])
+
+        def and_hear(now: Progress) -> None:
+            watch.step(now.done - counted[0])
+            counted[0] = now.done
+            while not self.said.empty():
+                hear()
+
+        counted = [0]
+        found, samples = reading.gather(config, first, mine, Watch(and_hear))
+        while len(told) < len(others):
+            hear()
         in_order = (told[worker] for worker in self.workers if worker in told)
-        return together(zip(places, in_order, strict=True))
+        return together(found, samples, zip(places, in_order, strict=True))
 
     def tell(self, line: dict[str, Any]) -> None:
         for worker in self.workers:
@@ -236,19 +248,15 @@ def told_of(found: Gathered, samples: list[Sample]) -> dict[str, Any]:
     return {"sources": found.sources, "left_out": found.left_out, "samples": samples}
 
 
-def together(parts: Iterable[tuple[Path, dict[str, Any]]]) -> tuple[Gathered, list[Sample]]:
-    """The rows of all parts, in the folder of the first one; the others are gone."""
-    found: Gathered | None = None
-    samples: list[Sample] = []
-    for folder, told in parts:
+def together(
+    found: Gathered, samples: list[Sample], others: Iterable[tuple[Path, dict[str, Any]]]
+) -> tuple[Gathered, list[Sample]]:
+    """The rows of the first part and then of the others, of which nothing else is left."""
+    for folder, told in others:
         part = Gathered(folder, told["sources"], told["left_out"])
-        samples += (Sample(*sample) for sample in told["samples"])
-        if found is None:
-            found = part
-        else:
-            found.take(part)
-            part.remove()
-    assert found is not None
+        samples = samples + [Sample(*sample) for sample in told["samples"]]
+        found.take(part)
+        part.remove()
     return found, list(first_of_each_kind(samples))
 
 

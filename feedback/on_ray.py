@@ -88,7 +88,8 @@ class OnRay:
                 watch.step(row["generations"])
         except RayError as problem:
             raise WorkerGone(f"Ray could not read the rows: {problem}") from problem
-        return together((folder / str(each), told[each]) for each in range(len(parts)))
+        nothing = Gathered(folder / "all")
+        return together(nothing, [], ((folder / str(each), told[each]) for each in sorted(told)))
 
     def close(self) -> None:
         if self.ray is not None:

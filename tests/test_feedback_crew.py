@@ -130,7 +130,7 @@ def test_a_worker_that_is_killed_ends_the_export_and_leaves_nothing(
 
     def and_one_is_killed(*asked):
         begin(*asked)
-        crew.workers[1].process.kill()
+        crew.workers[0].process.kill()
 
     crew.begin = and_one_is_killed
     with pytest.raises(WorkerGone):
@@ -153,7 +153,7 @@ def test_workers_go_with_an_export_that_is_cancelled(database, feedback, tmp_pat
     with pytest.raises(Cancelled):
         export(database, bare("sft"), tmp_path / "out", crew=crew, cancelled=begun.is_set)
 
-    assert [process.poll() is not None for process in ended] == [True] * 3
+    assert [process.poll() is not None for process in ended] == [True] * 2
     assert not (tmp_path / "out").exists()
 
 
@@ -161,7 +161,7 @@ def test_workers_end_when_whoever_started_them_is_killed(database_url, tmp_path)
     code = (
         "import os, sys; from db.engine import Database; from feedback.crew import Processes;"
         "from feedback.snapshot import snapshot; database = Database(sys.argv[1]);"
-        "crew = Processes(2); held = snapshot(database); crew.begin(database, held.__enter__());"
+        "crew = Processes(3); held = snapshot(database); crew.begin(database, held.__enter__());"
         "print(*[worker.process.pid for worker in crew.workers], flush=True);"
         "os.kill(os.getpid(), 9)"
     )

@@ -240,7 +240,9 @@ def memory(process: psutil.Process) -> int:
 @cache
 def bare() -> int:
     """Bytes that an interpreter has in memory which has done nothing."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as process:
         time.sleep(0.5)
         return int(psutil.Process(process.pid).memory_full_info().pss)
 
@@ -256,16 +258,17 @@ def report(turns: dict[tuple[str, str], list[Turn]], size: int) -> str:
     for kind in dict.fromkeys(kind for kind, _ in turns):
         names = [name for each, name in turns if each == kind and name]
 
-        def rate(name: str, kind: str = kind) -> float:
-            return median(turn.rows / turn.seconds for turn in turns[kind, name])
+        def seconds(name: str, kind: str = kind) -> float:
+            return median(turn.seconds for turn in turns[kind, name])
 
         def row(name: str, kind: str = kind) -> list[str]:
             ours = turns[kind, name]
             return [
                 name,
-                times(rate(name) / rate(PEER)),
-                number(rate(name)),
-                f"{number(median(turn.seconds for turn in ours))} s",
+                times(seconds(PEER) / seconds(name)),
+                number(size / seconds(name)),
+                number(median(turn.rows for turn in ours) / seconds(name)),
+                f"{number(seconds(name))} s",
                 f"{number(max(turn.peak for turn in ours))} MB",
                 times(p99(ours) / p99(turns[kind, ""])),
                 f"{number(1000 * p99(ours))} ms",
@@ -273,8 +276,9 @@ def report(turns: dict[tuple[str, str], list[Turn]], size: int) -> str:
 
         head = [
             kind,
-            "rows/s against pandas",
-            "rows/s",
+            "events read/s against pandas",
+            "events read/s",
+            "rows tried/s",
             "whole export",
             "peak memory",
             "writer's p99 against alone",

@@ -21,8 +21,10 @@ def genloop(url: str, name: str, folder: Path) -> int:
     from db.engine import Database
     from feedback.crew import crew_of
     from feedback.dataset import export
+    from feedback.priority import step_back
     from feedback.spec import Lint, of
 
+    step_back()  # as the command does
     database = Database(url)
     # What opens the dataset at the end is measured by itself: it is the same for every size.
     spec = of(name, lint=Lint(consumers=False))

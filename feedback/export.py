@@ -40,6 +40,7 @@ from feedback.history import NoVersion
 from feedback.ledger import NoExport, VersionTaken, enter, next_version
 from feedback.lint import LintFailed
 from feedback.on_ray import OnRay
+from feedback.priority import step_back
 from feedback.ready import NotReady, ready_database
 from feedback.remake import go_on
 from feedback.spec import (
@@ -173,6 +174,7 @@ def main(
 
     Exit codes: 0 done, 1 nothing was written, 2 the options make no sense, 130 interrupted.
     """
+    step_back()
     settings = Settings()
     try:
         media = open_media(settings.media)

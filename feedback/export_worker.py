@@ -20,6 +20,7 @@ from feedback import watch
 from feedback.dataset import export, preview
 from feedback.export import PROBLEMS, next_place
 from feedback.history import find
+from feedback.priority import step_back
 from feedback.push import push, without_password
 from feedback.push_patience import PushFailed
 from feedback.ready import ready_database
@@ -31,6 +32,7 @@ CELL = 2_000  # characters of a value in a preview
 
 
 def main(path: Path) -> None:
+    step_back()
     order: Order = json.loads(path.read_text(encoding="utf-8"))
     settings = Settings()
     stopped = [False]

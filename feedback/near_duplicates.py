@@ -134,20 +134,20 @@ def grams_of(forms: Sequence[str]) -> Grams:
     grams = letter[:-2] << np.uint64(42) | letter[1:-1] << np.uint64(21) | letter[2:]
     inside = np.ones(len(letter), dtype=bool)
     inside[ends - 1] = inside[ends - 2] = False
-    grams = grams[inside[:-2]]
     starts = np.cumsum(lengths - NGRAM + 1) - (lengths - NGRAM + 1)
-    return Grams(grams, mixed(grams).astype(np.uint32), starts)
+    return Grams(mixed(grams[inside[:-2]]), starts)
 
 
 def band_hashes(grams: Grams, bands: int, hashes: int) -> NDArray[np.uint64]:
     """(bands, texts): equal in a band where texts have the same MinHashes (Broder 1997)."""
-    rng = np.random.default_rng(SEED)  # 32 bits are several times faster than 64
+    rng = np.random.default_rng(SEED)
+    short = grams.hash.astype(np.uint32)  # several times faster than 64 bits
     factors = rng.integers(1 << 32, size=(bands, hashes), dtype=np.uint32) | np.uint32(1)
     shifts = rng.integers(1 << 32, size=(bands, hashes), dtype=np.uint32)
     found = np.zeros((bands, len(grams.starts)), np.uint64)
     for band in range(bands):
         for factor, shift in zip(factors[band], shifts[band], strict=True):
-            smallest = np.minimum.reduceat(grams.hash * factor + shift, grams.starts)
+            smallest = np.minimum.reduceat(short * factor + shift, grams.starts)
             found[band] = mixed(found[band] + smallest)
     return found
 
@@ -265,8 +265,11 @@ class Clusters(Scratch):
                 ordered = self.in_order(ids)
                 for start in range(0, size, PAIRS // MANY):
                     some = ordered[start : start + PAIRS // MANY + MANY]
-                    for apart in range(1, MANY + 1):
-                        yield some[:-apart], some[apart:]
+                    apart = range(1, MANY + 1)
+                    yield (
+                        np.concatenate([some[:-each] for each in apart]),
+                        np.concatenate([some[each:] for each in apart]),
+                    )
 
     def join_similar(self, one: list[int], other: list[int], sets: DisjointSets) -> None:
         """Join those pairs that are as similar as the threshold asks for."""

@@ -157,8 +157,15 @@ def crew_of(database: Database, processes: int) -> Crew:
     if not processes:
         with database.read() as session:
             many = moment(session).events >= MANY
-        processes = len(os.sched_getaffinity(0)) if many else 1
+        processes = processors() if many else 1
     return Processes(processes) if processes > 1 else Alone()
+
+
+def processors() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Worker:

@@ -37,11 +37,14 @@ class Reading:
         assert self.spec.as_of is not None
         return Reader(self.session, self.spec.as_of, with_times=needs_times(self.spec.selection))
 
-    def of(self, config: Config, part: Part = WHOLE) -> Reader:
-        """What reads a part of the generations, with the events that the config asks for."""
+    def of(self, config: Config, part: Part = WHOLE, folder: Path | None = None) -> Reader:
+        """What reads a part of the generations, with the events that the config asks for.
+
+        folder: for temporary files.
+        """
         assert config.format is not None
         also = ("reasons",) if needs_reasons(self.spec.selection) else ()
-        return self.reader.of(part, (*config.format.kinds, *also))
+        return self.reader.of(part, (*config.format.kinds, *also), folder)
 
     def count(self, config: Config) -> int:
         """How many generations there are to read, at most."""
@@ -54,7 +57,8 @@ class Reading:
         """The rows of a part, in files of the folder, and some of the personal data in them."""
         redactor = Redactor(config.redact, self.spec.redaction.kinds)
         tools = Tools(self.pictures, redactor, self.counts, watch)
-        found = gather(config, self.of(config, part), self.spec.selection, tools, folder)
+        reader = self.of(config, part, folder.parent)
+        found = gather(config, reader, self.spec.selection, tools, folder)
         return found, redactor.samples
 
     def parts(self, config: Config, number: int) -> list[Part]:

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from copy import copy
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Text, func, null, select, true, union_all
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from db.json_text import parsed
 from db.tables import Comparison, FeedbackEvent, Generation, ModelVersion, Review, Vote
 from feedback.compare import PURPOSE
+from feedback.formats.grouped import Member, grouped
 from feedback.formats.judged import Ballot, Judged, Opinion, Standing, Version
 from feedback.spec import Moment, Task
 from feedback.trainable import Permissions
@@ -61,6 +63,7 @@ class Reader:
         self.session = session
         self.moment = moment
         self.part = WHOLE
+        self.folder: Path | None = None  # for temporary files
         self.kinds: tuple[str, ...] = ()
         self.with_times = with_times
         self.permissions = Permissions(session, moment.consents)
@@ -77,10 +80,13 @@ class Reader:
             )
         }
 
-    def of(self, part: Part, kinds: tuple[str, ...] = ()) -> "Reader":
-        """The same for a part; kinds: of events, besides those that decide about rows."""
+    def of(self, part: Part, kinds: tuple[str, ...] = (), folder: Path | None = None) -> "Reader":
+        """The same for a part.
+
+        kinds: of events, besides those that decide about rows. folder: for temporary files.
+        """
         other = copy(self)
-        other.part, other.kinds = part, kinds
+        other.part, other.kinds, other.folder = part, kinds, folder
         return other
 
     def generations(self, task: Task) -> Iterator[Judged]:
@@ -104,9 +110,7 @@ class Reader:
         Prompts come in the order in which they were first asked; one that was asked more than
         MOST_TOGETHER times comes in several parts.
         """
-        # JSON has no equality in PostgreSQL; its text does.
-        inputs = sql_cast(Generation.inputs, Text)
-        return self.groups(task, func.min(Generation.id).over(partition_by=inputs))
+        return self.groups(task, Generation.inputs)
 
     def requests(self, task: Task) -> Iterator[list[Judged]]:
         """The drafts of one request at a time, in the order in which they were asked for."""
@@ -171,20 +175,35 @@ class Reader:
             if together:
                 yield together
 
-    def in_groups(self, task: Task, by: Any) -> Iterator[tuple[str, Judged]]:
-        """Generations group by group, each with what its group has in common.
+    def in_groups(self, task: Task, by: Any) -> Iterator[tuple[int, Judged]]:
+        """Generations group by group, each with the number of its group.
 
-        The database sorts ids and prompts alone; what else there is follows page by page.
+        They belong together whose values of a column are the same. Only ids and keys are put in
+        order; what else there is follows page by page.
         """
+        page: list[tuple[int, str]] = []
+        for member in grouped(self.members(task, by), self.folder, *self.part):
+            page.append(member)
+            if len(page) == PAGE:
+                yield from self.filled(task, page)
+                page = []
+        yield from self.filled(task, page)
+
+    def members(self, task: Task, by: Any) -> Iterator[Member]:
+        """Every generation that is looked at together with others, in the order of ids."""
         rated = select(FeedbackEvent.id).where(
             FeedbackEvent.generation_id == Generation.id, self.counts(task)
         )
         chosen_from = (
-            select(Other.request_id)
+            select(Other.id)
             .join(FeedbackEvent, FeedbackEvent.generation_id == Other.id)
-            .where(FeedbackEvent.kind == "choice", FeedbackEvent.id <= self.moment.events)
+            .where(
+                Other.request_id == Generation.request_id,
+                FeedbackEvent.kind == "choice",
+                FeedbackEvent.id <= self.moment.events,
+            )
         )
-        wanted = rated.exists() | Generation.request_id.in_(chosen_from)
+        wanted = rated.exists() | chosen_from.exists()
         if task != "text":  # whose formats do not know votes
             sides = [
                 select(side)
@@ -193,27 +212,16 @@ class Reader:
                 for side in (Comparison.left_id, Comparison.right_id)
             ]
             wanted |= Generation.id.in_(union_all(*sides))
-        order = (
-            select(by.label("common"), Generation.id, Generation.visitor_id, Generation.consent_id)
-            .where(Generation.task == task, wanted)
-            .subquery("ordered")
-        )
         query = (
-            select(order.c.common, order.c.id, order.c.visitor_id, order.c.consent_id)
-            .where(self.part.holds(order.c.common))
-            .order_by(order.c.common, order.c.id)
+            select(sql_cast(by, Text), Generation.id, Generation.visitor_id, Generation.consent_id)
+            .where(Generation.task == task, wanted)
+            .order_by(Generation.id)
         )
         may_train = self.permissions.may_train
-        page: list[tuple[str, str]] = []
         for common, one, visitor, consent in self.rows(query):
-            if may_train(visitor, consent):
-                page.append((common, one))
-            if len(page) == PAGE:
-                yield from self.filled(task, page)
-                page = []
-        yield from self.filled(task, page)
+            yield Member(common, one, may_train(visitor, consent))
 
-    def filled(self, task: Task, page: list[tuple[str, str]]) -> Iterator[tuple[str, Judged]]:
+    def filled(self, task: Task, page: list[tuple[int, str]]) -> Iterator[tuple[int, Judged]]:
         """The generations of a page, with feedback or without."""
         if not page:
             return

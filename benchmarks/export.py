@@ -36,6 +36,7 @@ from db.tables import Consent, FeedbackEvent, Generation, ModelVersion, Visitor
 from tests.postgres_server import own_postgres, postgres_database
 
 FORMATS = ("sft", "dpo", "kto", "prompts", "rewards", "rubric", "events")
+DATABASES = ("SQLite", "PostgreSQL")
 PEER = "pandas"
 LOOK = 0.02  # seconds between two looks at the memory
 EACH = 20  # generations of a visitor: as many as the cap lets through
@@ -158,14 +159,15 @@ def insert_all(connection: Connection, entity: type[Any], rows: Any) -> None:
 
 
 @contextmanager
-def databases(folder: Path, size: int) -> Iterator[dict[str, str]]:
+def databases(folder: Path, size: int, kinds: tuple[str, ...]) -> Iterator[dict[str, str]]:
     """The URL of a filled database of each kind."""
     with ExitStack() as stack:
-        server = stack.enter_context(own_postgres(durable=True))
-        urls = {
-            "SQLite": f"sqlite:///{folder / 'app.db'}",
-            "PostgreSQL": stack.enter_context(postgres_database(server)),
-        }
+        urls: dict[str, str] = {}
+        if "SQLite" in kinds:
+            urls["SQLite"] = f"sqlite:///{folder / 'app.db'}"
+        if "PostgreSQL" in kinds:
+            server = stack.enter_context(own_postgres(durable=True))
+            urls["PostgreSQL"] = stack.enter_context(postgres_database(server))
         for url in urls.values():
             database = Database(url)
             migrate(database)
@@ -179,14 +181,16 @@ def databases(folder: Path, size: int) -> Iterator[dict[str, str]]:
         yield urls
 
 
-def measure(size: int, runs: int, formats: tuple[str, ...]) -> dict[tuple[str, str], list[Turn]]:
+def measure(
+    size: int, runs: int, formats: tuple[str, ...], kinds: tuple[str, ...]
+) -> dict[tuple[str, str], list[Turn]]:
     """The turns of each contestant on each kind of database; "" is the writer alone."""
     turns: dict[tuple[str, str], list[Turn]] = defaultdict(list)
     data = ROOT / "data"  # a disk, where the usual temporary folder may be memory
     data.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=data) as place,
-        databases(Path(place), size) as urls,
+        databases(Path(place), size, kinds) as urls,
     ):
         for run in range(runs):
             for kind, url in urls.items():
@@ -293,8 +297,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1_000_000, help="generations, and events")
     parser.add_argument("--runs", type=int, default=3, help="runs of each case")
     parser.add_argument("--formats", nargs="*", default=FORMATS)
+    parser.add_argument("--databases", nargs="*", default=DATABASES, choices=DATABASES)
     asked = parser.parse_args()
-    turns = measure(asked.size, asked.runs, tuple(asked.formats))
+    turns = measure(asked.size, asked.runs, tuple(asked.formats), tuple(asked.databases))
     print(description(), report(turns, asked.size), sep="\n\n")
 
 

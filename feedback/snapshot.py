@@ -21,7 +21,7 @@ GROWING = (FeedbackEvent, Vote, Review, Consent)
 def snapshot(database: Database) -> Iterator[Session]:
     """A session that sees one moment, however long the questions take.
 
-    What a question has to sort is sorted on the disk, so that memory does not grow with it.
+    What a question has to sort is sorted on the disk, where SQLite was built to let that be chosen.
     """
     if not database.is_sqlite:
         with database.snapshot() as session:

@@ -230,7 +230,10 @@ class Reader:
             select(*self.columns(task))
             .select_from(Generation)
             .outerjoin(
-                FeedbackEvent, (FeedbackEvent.generation_id == Generation.id) & self.counts(task)
+                FeedbackEvent,
+                (FeedbackEvent.generation_id == Generation.id)
+                & FeedbackEvent.generation_id.in_(ids)  # or PostgreSQL goes through all events
+                & self.counts(task),
             )
             .where(Generation.id.in_(ids))
             .order_by(Generation.id, FeedbackEvent.kind, FeedbackEvent.id)

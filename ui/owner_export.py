@@ -35,7 +35,14 @@ from ui.owner_export_view import history_rows, shown
 from ui.services import Services
 
 NAME = re.compile(r"[^\W_][\w.-]{0,79}")
-HISTORY_COLUMNS = ("version", "formats", "column_rows", "when", "withdrawn", "base")
+HISTORY_COLUMNS = {
+    "version": "170px",
+    "formats": "220px",
+    "column_rows": "90px",
+    "when": "170px",
+    "withdrawn": "160px",
+    "base": "150px",
+}
 TICK = 1.0  # seconds between two looks at what is under way
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUIET = {"queue": False, **HIDDEN}  # for what never fails: without the queue an error is a 500
@@ -387,6 +394,7 @@ def export_tab(page: gr.Blocks, desk: ExportDesk) -> None:
     automatic = gr.Markdown()
     table = gr.Dataframe(
         headers=[word(f"export_{one}") for one in HISTORY_COLUMNS],
+        column_widths=list(HISTORY_COLUMNS.values()),
         datatype="str",
         interactive=False,
         show_label=False,

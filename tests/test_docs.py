@@ -133,7 +133,7 @@ def test_both_readmes_have_the_same_parts():
     assert headings(README) == headings(CHINESE)
     assert blocks(README, "sh") == blocks(CHINESE, "sh")
     assert set(links(README)) - {"README.zh-CN.md"} == {
-        link.replace("text-zh-light", "text-en-light") for link in links(CHINESE)
+        link.replace("-zh-light", "-en-light") for link in links(CHINESE)
     } - {"README.md"}
 
 

@@ -66,10 +66,12 @@ def shut_in(app: Path, data: Path, port: int, command: list[str]) -> list[str]:
         "bwrap",
         "--clearenv",
         *(word for name, value in given.items() for word in ("--setenv", name, value)),
+        # First, for what is bound may lie below it.
+        *("--perms", "1777", "--tmpfs", "/tmp"),
         *(word for folder in above for word in ("--perms", "0755", "--dir", folder)),
         *(word for outside, inside in binds for word in ("--ro-bind", outside, inside)),
         *(word for link in links for word in ("--symlink", f"usr/{link}", f"/{link}")),
-        *("--bind", str(data), "/data", "--perms", "1777", "--tmpfs", "/tmp"),
+        *("--bind", str(data), "/data"),
         *("--proc", "/proc", "--dev", "/dev", "--unshare-pid"),
         *("--remount-ro", "/", "--chdir", "/app", "--die-with-parent"),
         *("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"),

@@ -72,6 +72,10 @@ def test_guessing_is_stopped_even_for_the_right_guess(stranger):
     assert log_in(stranger, address="8.8.8.8").status_code == 303
 
 
+def test_who_knows_the_token_may_log_in_as_often_as_they_like(stranger):
+    assert {log_in(stranger).status_code for _ in range(30)} == {303}
+
+
 def test_guessing_from_many_addresses_is_stopped_too(stranger, monkeypatch):
     monkeypatch.setattr(limits, "LOGIN_IN_ALL", tuple(limits.parse_many("20/hour")))
     codes = [log_in(stranger, "guess", address=f"9.9.{n}.9").status_code for n in range(21)]

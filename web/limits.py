@@ -72,12 +72,27 @@ class Limits:
 
     def count_login(self, address: str) -> None:
         """Count one guess of the owner's token."""
-        self._hit(LOGIN_PER_ADDRESS, "login", "address", address)
-        self._hit(LOGIN_IN_ALL, "login", "all")
+        for items, who in logins(address):
+            self._hit(items, *who)
+
+    def may_log_in(self, address: str) -> None:
+        """Raise Refused where there have been too many guesses; count none."""
+        for items, who in logins(address):
+            for item in items:
+                if not self.window.test(item, *who):
+                    raise self._refused(item, *who)
 
     def _hit(self, items: tuple[RateLimitItem, ...], *who: str) -> None:
         for item in items:
             if not self.window.hit(item, *who):
-                reset = self.window.get_window_stats(item, *who).reset_time
-                seconds = max(1, round(reset - time.time()))
-                raise Refused(429, "too_many", retry_after=seconds, seconds=seconds)
+                raise self._refused(item, *who)
+
+    def _refused(self, item: RateLimitItem, *who: str) -> Refused:
+        reset = self.window.get_window_stats(item, *who).reset_time
+        seconds = max(1, round(reset - time.time()))
+        return Refused(429, "too_many", retry_after=seconds, seconds=seconds)
+
+
+def logins(address: str) -> tuple[tuple[tuple[RateLimitItem, ...], tuple[str, ...]], ...]:
+    """What limits guesses, and whom."""
+    return (LOGIN_PER_ADDRESS, ("login", "address", address)), (LOGIN_IN_ALL, ("login", "all"))

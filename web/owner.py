@@ -127,14 +127,16 @@ def door() -> APIRouter:
     @routes.post("/owner/login")
     async def login(request: Request, token: Annotated[str, Form()] = "") -> Response:
         services: Services = request.app.state.services
+        address = client_ip(request.scope, services.hops)
         try:
-            limits.count_login(client_ip(request.scope, services.hops))
+            limits.may_log_in(address)
         except Refused as refused:
             response = page(request, refused.status, refused.code, **refused.details)
             response.headers["Retry-After"] = str(refused.retry_after)
             return response
         guess = token.strip()[:TOKEN_LIMIT].encode("utf-8", "replace")
         if not hmac.compare_digest(guess, services.owner_token.encode()):
+            limits.count_login(address)
             return page(request, 401, "wrong_token")
         return welcome(request)
 

@@ -44,7 +44,7 @@ class OnRay:
         self.eyes: dict[str, Any] = {}
 
     def begin(self, database: Database, session: Session) -> None:
-        """Raises InvalidSpec where several machines cannot read the database."""
+        """Raises InvalidSpec where several machines cannot read the database, or WorkerGone."""
         if database.is_sqlite:
             raise InvalidSpec(
                 "a SQLite file can be read by this machine alone: give --processes instead of "
@@ -54,13 +54,16 @@ class OnRay:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
+        try:
+            ray.init(
+                self.address,
+                runtime_env={"working_dir": str(ROOT), "excludes": LEFT_HERE},
+                log_to_driver=False,
+                include_dashboard=False if self.address == LOCAL else None,
+            )
+        except ConnectionError as problem:
+            raise WorkerGone(f"no cluster of Ray answers at {self.address}: {problem}") from problem
         self.ray = ray
-        ray.init(
-            self.address,
-            runtime_env={"working_dir": str(ROOT), "excludes": LEFT_HERE},
-            log_to_driver=False,
-            include_dashboard=False if self.address == LOCAL else None,
-        )
         ray.data.DataContext.get_current().enable_progress_bars = False
         url = database.url.render_as_string(hide_password=False)
         self.eyes = {"database": url, "snapshot": exported(session)}

@@ -8,4 +8,4 @@ NICE = 10  # of 19; a visitor's request then weighs about nine times as much
 def step_back() -> None:
     """Let other processes go first from now on, and in what this one starts; where that exists."""
     if hasattr(os, "nice"):  # not on Windows
-        os.nice(NICE - os.nice(0))
+        os.nice(max(NICE - os.nice(0), 0))  # who has stepped back further stays there

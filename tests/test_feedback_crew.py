@@ -249,3 +249,24 @@ def test_a_sqlite_file_is_not_for_a_cluster(tmp_path):
 
     database.close()
     assert not (tmp_path / "out").exists()
+
+
+@postgresql
+def test_a_cluster_that_is_not_there_is_told(database, feedback, tmp_path):
+    with pytest.raises(WorkerGone, match="no cluster of Ray answers at auto"):
+        export(database, bare("sft"), tmp_path / "out", crew=OnRay("auto"))
+
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 10), (15, 15)])
+def test_an_export_lets_others_go_first(before, after):
+    code = (
+        "import os; from feedback.priority import step_back;"
+        f"os.nice({before}); step_back(); print(os.nice(0))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+
+    assert int(said.stdout) == after

@@ -18,6 +18,7 @@ from feedback.formats import FORMATS
 from feedback.formats.pictures import Pictures
 from feedback.on_ray import OnRay
 from feedback.plan import plan
+from feedback.priority import NICE
 from feedback.reading import Reading
 from feedback.snapshot import last_moment, snapshot
 from feedback.spec import InvalidSpec, Lint, Recipe, Redaction, Selection, Splits
@@ -259,14 +260,16 @@ def test_a_cluster_that_is_not_there_is_told(database, feedback, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("before", "after"), [(0, 10), (15, 15)])
-def test_an_export_lets_others_go_first(before, after):
+@pytest.mark.parametrize("further", [0, 15])
+def test_an_export_lets_others_go_first(further):
     code = (
         "import os; from feedback.priority import step_back;"
-        f"os.nice({before}); step_back(); print(os.nice(0))"
+        f"before = os.nice({further}); step_back(); print(before, os.nice(0))"
     )
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
+    before, after = map(int, said.stdout.split())
 
-    assert int(said.stdout) == after
+    assert before >= further  # whoever runs the tests may have stepped back already
+    assert after == max(before, NICE)

@@ -24,9 +24,8 @@ from db.engine import Database
 from db.media_elsewhere import open_media
 from feedback.formats.pictures import Pictures
 from feedback.formats.reader import WHOLE
-from feedback.gathered import Gathered
 from feedback.plan import Config, plan
-from feedback.reading import Reading, token_counts
+from feedback.reading import Found, Reading, place_for, token_counts
 from feedback.redact import SAMPLES, Sample
 from feedback.snapshot import moment
 from feedback.spec import as_json, from_json
@@ -49,7 +48,7 @@ class Crew(Protocol):
 
     def gather(
         self, reading: Reading, config: Config, folder: Path, watch: Watch
-    ) -> tuple[Gathered, list[Sample]]:
+    ) -> tuple[Found, list[Sample]]:
         """The rows of a config, in files of the folder, and some of the personal data in them."""
 
     def close(self) -> None:
@@ -64,7 +63,7 @@ class Alone:
 
     def gather(
         self, reading: Reading, config: Config, folder: Path, watch: Watch
-    ) -> tuple[Gathered, list[Sample]]:
+    ) -> tuple[Found, list[Sample]]:
         return reading.gather(config, WHOLE, folder, watch)
 
     def close(self) -> None:
@@ -98,7 +97,7 @@ class Processes:
 
     def gather(
         self, reading: Reading, config: Config, folder: Path, watch: Watch
-    ) -> tuple[Gathered, list[Sample]]:
+    ) -> tuple[Found, list[Sample]]:
         if not self.briefed:
             self.tell(briefing(reading))
             self.briefed = True
@@ -127,7 +126,7 @@ class Processes:
         while len(told) < len(others):
             hear()
         in_order = (told[worker] for worker in self.workers if worker in told)
-        return together(found, samples, zip(places, in_order, strict=True))
+        return together(config, found, samples, zip(places, in_order, strict=True))
 
     def tell(self, line: dict[str, Any]) -> None:
         for worker in self.workers:
@@ -249,20 +248,23 @@ def reading_of(session: Session, brief: dict[str, Any]) -> Reading:
     return Reading(session, spec, pictures, token_counts(session, spec.lint, plan(spec)))
 
 
-def told_of(found: Gathered, samples: list[Sample]) -> dict[str, Any]:
+def told_of(found: Found, samples: list[Sample]) -> dict[str, Any]:
     """What a worker says of the rows that it leaves in a folder."""
     found.flush()
-    return {"sources": found.sources, "left_out": found.left_out, "samples": samples}
+    return {"found": found.told(), "samples": samples}
 
 
 def together(
-    found: Gathered, samples: list[Sample], others: Iterable[tuple[Path, dict[str, Any]]]
-) -> tuple[Gathered, list[Sample]]:
+    config: Config,
+    found: Found,
+    samples: list[Sample],
+    others: Iterable[tuple[Path, dict[str, Any]]],
+) -> tuple[Found, list[Sample]]:
     """The rows of the first part and then of the others, of which nothing else is left."""
     for folder, told in others:
-        part = Gathered(folder, told["sources"], told["left_out"])
+        part = place_for(config, folder, told["found"])
         samples = samples + [Sample(*sample) for sample in told["samples"]]
-        found.take(part)
+        found.take(part)  # type: ignore[arg-type]  # both are of the same config
         part.remove()
     return found, list(first_of_each_kind(samples))
 

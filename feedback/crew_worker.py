@@ -20,7 +20,6 @@ from db.replica.targets import TargetDown
 from feedback.child import ORPHANED
 from feedback.crew import reading_of, see, told_of
 from feedback.formats.pictures import NoMediaStore
-from feedback.formats.reader import Part
 from feedback.plan import plan
 from feedback.snapshot import snapshot
 from feedback.spec import InvalidSpec
@@ -65,7 +64,7 @@ def work(session: Session, lines: "queue.Queue[Line]") -> None:
             before = now.done
 
         found, samples = reading.gather(
-            configs[order["config"]], Part(*order["part"]), Path(order["folder"]), Watch(report)
+            configs[order["config"]], order["part"], Path(order["folder"]), Watch(report)
         )
         say(done=told_of(found, samples))
 

@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -24,7 +24,6 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.ids import uuid7
 from db.media import Media
-from feedback import plain_events
 from feedback.card import Examples, dataset_card
 from feedback.crew import Alone, Crew
 from feedback.dataset_folder import FilesBeside, NewFile, new_folder
@@ -48,9 +47,11 @@ from feedback.manifest import (
     totals,
     written_with,
 )
+from feedback.plain_events import Events, write_events
+from feedback.plain_events import tally as events_tally
 from feedback.plan import Config, plan
 from feedback.reading import Reading, token_counts
-from feedback.redact import Redactor, Sample
+from feedback.redact import Sample
 from feedback.selection import language_of
 from feedback.snapshot import last_moment, moment, snapshot
 from feedback.spec import InvalidSpec, Moment, Spec, as_json, from_json
@@ -59,7 +60,7 @@ from feedback.tally import consents, tally, versions
 from feedback.trainable import count_events, count_votes
 from feedback.watch import Report, Watch, never, nobody
 from feedback.weigh import Outcome, kept_rows, over_cap, texts_of, used_by, weigh
-from feedback.write import Place, Written, write
+from feedback.write import Place, write
 
 NAME_LIMIT = 200  # characters, as in the table
 WORK = "work"  # where rows are remembered until they are written
@@ -82,6 +83,15 @@ class Made:
     found: Gathered
     outcome: Outcome
     samples: list[Sample]  # of the personal data in them, for the owner's eye alone
+
+
+@dataclass
+class Plain:
+    """The plain events of one config."""
+
+    config: Config
+    found: Events
+    samples: list[Sample]
 
 
 @dataclass
@@ -118,7 +128,7 @@ def export(
     configs, watch = plan(spec), Watch(report, cancelled)
     name = (name or folder.name)[:NAME_LIMIT]
     with (
-        at_work(crew, configs) as readers,
+        at_work(crew) as readers,
         moment_of(database, spec, readers) as (session, spec),
         new_folder(folder) as partial,
     ):
@@ -172,10 +182,9 @@ class Making:
 
 
 @contextmanager
-def at_work(crew: Crew | None, configs: list[Config]) -> Iterator[Crew]:
-    """The crew, if there is something to read for it; it is let go at the end."""
-    everything_is_plain = len(plain(configs)) == len(configs)
-    readers = Alone() if crew is None or everything_is_plain else crew
+def at_work(crew: Crew | None) -> Iterator[Crew]:
+    """The crew, which is let go at the end; else this process alone."""
+    readers = crew or Alone()
     try:
         yield readers
     finally:
@@ -198,7 +207,7 @@ def preview(
     """
     configs = plan(spec)
     with (
-        at_work(crew, configs) as readers,
+        at_work(crew) as readers,
         moment_of(database, spec, readers) as (session, spec),
         tempfile.TemporaryDirectory(dir=work) as folder,
     ):
@@ -207,7 +216,7 @@ def preview(
         former = former_of(session, spec, configs)
         reading = Reading(session, spec, Pictures(media), counts)
         making = Making(reading, configs, Watch(report, cancelled), readers, former)
-        made, splits = weighed(making, Path(folder))
+        made, plain, splits = weighed(making, Path(folder))
         contents = [tally(one.config, one.found, one.outcome) for one in made]
         entries = [
             config_entry(one.config, content, {})
@@ -220,11 +229,10 @@ def preview(
             for one in made
         }
         samples = [sample for one in made for sample in one.samples]
-        for config in plain(configs):
-            content, rows, redactor = counted_events(making, config)
-            entries.append(config_entry(config, content, {}))
-            first[config.name] = rows
-            samples += redactor.samples
+        for events in plain:
+            entries.append(config_entry(events.config, events_tally(events.found.counts), {}))
+            first[events.config.name] = events.found.counts.first
+            samples += events.samples
         return Preview(
             {**describe(session, spec), **totals(entries), "splits": splits, "configs": entries},
             first,
@@ -256,10 +264,6 @@ def settled(spec: Spec, counts: Lengths | None) -> Spec:
     return replace(spec, lint=replace(spec.lint, tokenizer=tokenizer, max_tokens=limit))
 
 
-def plain(configs: Iterable[Config]) -> list[Config]:
-    return [config for config in configs if config.format is None]
-
-
 def former_of(session: Session, spec: Spec, configs: list[Config]) -> Former | None:
     """The version that the spec goes on from.
 
@@ -288,16 +292,21 @@ def weighed(
     work: Path,
     *,
     remember: Callable[[str, Split], object] = lambda _key, _split: None,
-) -> tuple[list[Made], dict[str, Any]]:
-    """The rows of every config that is for trainers, weighed and split; and how they were split."""
+) -> tuple[list[Made], list[Plain], dict[str, Any]]:
+    """The rows of every config that is for trainers, weighed and split; plain events; and how the
+    former were split.
+    """
     spec, selection, watch = making.spec, making.spec.selection, making.watch
     used, former = np.empty(0, np.int64), making.former
     made: list[Made] = []
+    plain: list[Plain] = []
     for config in making.configs:
-        if config.format is None:
-            continue
         watch.begin("reading", config.name, making.reading.count(config))
         found, samples = making.crew.gather(making.reading, config, work / config.name, watch)
+        if isinstance(found, Events):
+            plain.append(Plain(config, found, samples))
+            continue
+        assert config.format is not None
         watch.begin("comparing", config.name, len(found))
         outcome = weigh(
             config,
@@ -318,28 +327,11 @@ def weighed(
     splits = divide(rows, spec.splits, work, pins=pins, remember=remember) if made else {}
     for found, outcome in rows:
         over_cap(found, outcome, selection.cap_rows, selection.cap_share)
-    return made, splits
+    return made, plain, splits
 
 
 def all_ids(former: Former, name: str) -> NDArray[np.uint64]:
     return np.concatenate([np.empty(0, np.uint64), *former.ids(name).values()])
-
-
-def counted_events(
-    making: Making, config: Config
-) -> tuple[dict[str, Any], list[dict[str, Any]], Redactor]:
-    redactor = Redactor(config.redact, making.spec.redaction.kinds)
-    making.watch.begin("reading", config.name, making.moment.events)
-    _, counts = plain_events.write_events(
-        config,
-        making.session,
-        making.spec.selection,
-        making.moment,
-        place=None,
-        redactor=redactor,
-        watch=making.watch,
-    )
-    return plain_events.tally(counts), counts.first, redactor
 
 
 def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
@@ -351,16 +343,21 @@ def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
     )
     beside = FilesBeside(partial, listed)
     place = Place(partial, beside, held, spec.shard_mb << 20, manifest["version"])
-    made, splits = weighed(making, work, remember=lambda *side: assigned.write(assignment(*side)))
+    made, plain, splits = weighed(
+        making, work, remember=lambda *side: assigned.write(assignment(*side))
+    )
+    everything: list[Made | Plain] = [*made, *plain]
     entries, files = [], []
     rows_of_versions, agreed = Counter[int](), set[int]()
     for config in making.configs:
-        one = next((each for each in made if each.config is config), None)
-        if one is None:
-            written, content, by_version, under = write_events(making, config, place)
+        one = {each.config.name: each for each in everything}[config.name]
+        watch.begin("writing", config.name, len(one.found))
+        if isinstance(one, Plain):
+            counts = one.found.counts
+            written, content = write_events(config, one.found, place, watch), events_tally(counts)
+            by_version, under = dict(counts.versions), sorted(counts.consents)
         else:
             content = tally(config, one.found, one.outcome)
-            watch.begin("writing", config.name, len(one.found))
             written = write(
                 config, one.found, one.outcome, place, making.pictures, watch, making.former
             )
@@ -436,22 +433,6 @@ def looked_at(made: list[Made]) -> tuple[Examples, Counter[str]]:
 
 def assignment(key: str, split: Split) -> bytes:
     return b'{"key":"%b","split":"%b"}\n' % (key.encode(), split.encode())
-
-
-def write_events(
-    making: Making, config: Config, place: Place
-) -> tuple[Written, dict[str, Any], dict[int, int], list[int]]:
-    making.watch.begin("writing", config.name, making.moment.events)
-    written, counts = plain_events.write_events(
-        config,
-        making.session,
-        making.spec.selection,
-        making.moment,
-        place=place,
-        redactor=Redactor(config.redact, making.spec.redaction.kinds),
-        watch=making.watch,
-    )
-    return written, plain_events.tally(counts), dict(counts.versions), sorted(counts.consents)
 
 
 def nothing(making: Making, manifest: dict[str, Any]) -> str:

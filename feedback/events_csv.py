@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, exists, select, type_coerce
+from sqlalchemy import ColumnElement, Select, Text, cast, exists, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.types import NullType
 
@@ -123,28 +123,17 @@ def may_leave(permissions: Permissions, row: Any) -> bool:
 
 def question(before: int | None) -> Select[Any]:
     """The events up to an id, in order; what was said later has not been said yet."""
-    later: list[Any] = [
-        Later.generation_id == FeedbackEvent.generation_id,
-        Later.kind == FeedbackEvent.kind,
-        # Plus 0 keeps SQLite from the index by visitor, who says much; little is said about one
-        # generation.
-        Later.visitor_id + 0 == FeedbackEvent.visitor_id,
-        Later.id > FeedbackEvent.id,
-    ]
-    if before is not None:
-        later.append(Later.id < before)
-    standing = ~FeedbackEvent.retracted & ~exists().where(*later)
     query = (
         select(
             FeedbackEvent.id,
             FeedbackEvent.key,
-            moment(FeedbackEvent.created_at),
+            moment_as_it_is(FeedbackEvent.created_at),
             FeedbackEvent.kind,
             FeedbackEvent.score,
             FeedbackEvent.text,
             cast(FeedbackEvent.items, Text),
             FeedbackEvent.retracted,
-            standing,
+            stands(before),
             FeedbackEvent.visitor_id,
             FeedbackEvent.consent_id,
             EventConsent.train,
@@ -161,10 +150,10 @@ def question(before: int | None) -> Select[Any]:
             cast(Generation.options, Text),
             Generation.status,
             Generation.finish_reason,
-            moment(Generation.queued_at),
-            moment(Generation.started_at),
-            moment(Generation.first_token_at),
-            moment(Generation.finished_at),
+            moment_as_it_is(Generation.queued_at),
+            moment_as_it_is(Generation.started_at),
+            moment_as_it_is(Generation.first_token_at),
+            moment_as_it_is(Generation.finished_at),
             FeedbackEvent.visitor_id.label("speaker"),
             FeedbackEvent.consent_id.label("said_under"),
             Generation.visitor_id.label("maker"),
@@ -179,7 +168,22 @@ def question(before: int | None) -> Select[Any]:
     return query if before is None else query.where(FeedbackEvent.id < before)
 
 
-def moment(column: Any) -> Any:
+def stands(before: int | None) -> ColumnElement[bool]:
+    """Whether an event counts: it was not taken back, and nothing came later in its place."""
+    later: list[Any] = [
+        Later.generation_id == FeedbackEvent.generation_id,
+        Later.kind == FeedbackEvent.kind,
+        # Plus 0 keeps SQLite from the index by visitor, who says much; little is said about one
+        # generation.
+        Later.visitor_id + 0 == FeedbackEvent.visitor_id,
+        Later.id > FeedbackEvent.id,
+    ]
+    if before is not None:
+        later.append(Later.id < before)
+    return ~FeedbackEvent.retracted & ~exists().where(*later)
+
+
+def moment_as_it_is(column: Any) -> Any:
     """A moment as the driver gives it, which is text on SQLite."""
     return type_coerce(column, NullType())
 

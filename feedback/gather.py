@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
+from feedback.blocks import blocks
 from feedback.formats.candidate import (
     CODES,
     Candidate,
@@ -30,6 +31,7 @@ from feedback.selection import prompt_text, wanted
 from feedback.spec import Selection
 from feedback.watch import Watch
 
+BLOCK = 64  # candidates that are looked at together, where that is quicker
 NONE = b"\0" * 8  # the keys of a row that says nothing
 
 
@@ -59,24 +61,37 @@ def gather(
     assert form is not None
     found, wish = Gathered(folder), wanted(selection)
     excluded = set(selection.exclude_visitors)
-    for candidate in form.candidates(reader, config.recipe, config.rules):
-        tools.watch.step()
-        if candidate.only_counts or not candidate.consented:
-            remember_opinion(found, form, candidate, tools, excluded)
-        elif wish(candidate):
-            add(found, config, form, candidate, tools)
-        else:
-            found.left_out += 1
+    for block in blocks(form.candidates(reader, config.recipe, config.rules), BLOCK):
+        tools.watch.step(len(block))
+        taken = []
+        for candidate in block:
+            if is_opinion(candidate):
+                if counts(candidate, excluded):
+                    taken.append(candidate)
+            elif wish(candidate):
+                taken.append(candidate)
+            else:
+                found.left_out += 1
+        personal = tools.redactor.redact_all(taken)
+        too_long = iter(lengths_of(form, tools, taken))
+        for candidate, kinds in zip(taken, personal, strict=True):
+            if is_opinion(candidate):
+                remember_opinion(found, form, candidate)
+            else:
+                add(found, config, form, candidate, tools, kinds, next(too_long))
     return found
 
 
-def remember_opinion(
-    found: Gathered, form: Format, candidate: Candidate, tools: Tools, excluded: set[int]
-) -> None:
+def is_opinion(candidate: Candidate) -> bool:
     """What is no row of its own may count against a row; without consent never for one."""
-    if candidate.problem is not None or any(e.visitor_id in excluded for e in candidate.events):
-        return
-    tools.redactor.redact(candidate)
+    return candidate.only_counts or not candidate.consented
+
+
+def counts(opinion: Candidate, excluded: set[int]) -> bool:
+    return opinion.problem is None and all(e.visitor_id not in excluded for e in opinion.events)
+
+
+def remember_opinion(found: Gathered, form: Format, candidate: Candidate) -> None:
     says = form.says(candidate)
     for event in candidate.events[:1]:
         found.opinions.add(
@@ -84,12 +99,27 @@ def remember_opinion(
         )
 
 
-def add(found: Gathered, config: Config, form: Format, candidate: Candidate, tools: Tools) -> None:
+def lengths_of(form: Format, tools: Tools, candidates: list[Candidate]) -> list[bool]:
+    """Whether each that may be a row is longer than the model takes, as far as that matters."""
+    rows = [(one.inputs, one.texts) for one in candidates if not is_opinion(one)]
+    if tools.lengths is None or form.task != "text":
+        return [False] * len(rows)
+    return tools.lengths.too_long(rows)
+
+
+def add(
+    found: Gathered,
+    config: Config,
+    form: Format,
+    candidate: Candidate,
+    tools: Tools,
+    personal: int,
+    is_long: bool,
+) -> None:
     row = len(found)
-    personal = tools.redactor.redact(candidate)
     try:
-        finished, says = finish(config, form, candidate, personal, tools), form.says(candidate)
-        reason = 0
+        finished = finish(config, form, candidate, tools, personal, is_long)
+        reason, says = 0, form.says(candidate)
     except HeldBack as problem:
         [why] = problem.args
         reason, says = CODES[why], None
@@ -126,7 +156,12 @@ def add(found: Gathered, config: Config, form: Format, candidate: Candidate, too
 
 
 def finish(
-    config: Config, form: Format, candidate: Candidate, personal: int, tools: Tools
+    config: Config,
+    form: Format,
+    candidate: Candidate,
+    tools: Tools,
+    personal: int,
+    is_long: bool,
 ) -> Finished:
     """The row as it is written; raises HeldBack."""
     problem = form.check(candidate)
@@ -135,8 +170,7 @@ def finish(
     if personal and config.redact == "drop_row":
         raise HeldBack("personal_data")
     row = form.row(candidate, config.recipe, tools.pictures)
-    counts = tools.lengths if form.task == "text" else None
-    if counts is not None and counts.too_long(candidate.inputs, candidate.texts):
+    if is_long:
         raise HeldBack("too_long")
     return encoded(config, row, origin(candidate))
 

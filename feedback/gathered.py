@@ -6,7 +6,7 @@ the row itself; what is compared is mapped into memory and can be paged out.
 
 import shutil
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,17 @@ class Payload:
         with other.path.open("rb") as source, self.path.open("ab") as file:
             shutil.copyfileobj(source, file, 1 << 20)
 
+    def whole_lines(self, at_once: int = BUFFER) -> Iterator[bytes]:
+        """What there is, where all of it is lines: some of them at a time, about so many bytes."""
+        self.flush()
+        rest = b""
+        with self.path.open("rb") as file:
+            while some := rest + file.read(at_once):
+                ended = some.rfind(b"\n") + 1
+                rest = some[ended:]
+                if ended:
+                    yield some[:ended]
+
     def pieces(self, lengths: Iterator[int]) -> Iterator[bytes]:
         self.flush()
         with self.path.open("rb", buffering=BUFFER) as file:
@@ -176,7 +187,7 @@ class Prompts:
 class Gathered:
     """The rows that one config asks for, in their order; in a folder, where they may be already."""
 
-    def __init__(self, folder: Path, sources: Iterable[str] = (), left_out: int = 0) -> None:
+    def __init__(self, folder: Path, told: dict[str, Any] | None = None) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.facts = Table(folder / "facts", FACTS)
@@ -186,8 +197,13 @@ class Gathered:
         self.ties = Table(folder / "ties", TIES)
         self.prompts = Prompts(folder)
         self.rows = Payload(folder / "rows")
-        self.sources = list(sources)
-        self.left_out = left_out  # that the selection did not ask for
+        told = told or {"sources": [], "left_out": 0}
+        self.sources: list[str] = list(told["sources"])
+        self.left_out: int = told["left_out"]  # that the selection did not ask for
+
+    def told(self) -> dict[str, Any]:
+        """What there is to know of it besides its files."""
+        return {"sources": self.sources, "left_out": self.left_out}
 
     def flush(self) -> None:
         """See that all of it is in the folder."""

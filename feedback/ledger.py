@@ -12,17 +12,18 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Table, delete, func, select
 from sqlalchemy.orm import Session
 
+from db.bulk import insert_many
 from db.engine import Database
 from db.json_text import parsed
 from db.tables import Export, ExportRow
+from feedback.blocks import blocks
 from feedback.watch import Watch
 
 MANIFEST = "manifest.json"
@@ -31,11 +32,14 @@ LISTED = "files.jsonl"  # what lies in subfolders
 ASSIGNED = "assignments.jsonl"  # the side of every key, for exports that go on from this one
 
 # Rows in one transaction: visitors' own writes wait for it.
-BATCH = 500
+BATCH = 1_000
 
+EVENT_FIRST = b'{"event_id":'
 NAMES = ("genloop_event_ids", "genloop_vote_ids", "genloop_row_sha256")
 
-Entry = dict[str, Any]  # the columns of export_rows, but for the export
+# What an entry says, in this order, behind the number of its export.
+COLUMNS = ("row", "event_id", "config", "split", "row_sha256", "quarantine_reason")
+Entry = tuple[int, int, str, str | None, str | None, str | None]
 Behind = tuple[list[int], str]  # the events behind a row, and its SHA-256
 
 
@@ -63,8 +67,7 @@ def enter(database: Database, folder: Path, watch: Watch | None = None) -> int:
     sha256 = hashlib.sha256(content).hexdigest()
     place = str(folder.resolve())
     export_id = database.write(lambda session: enter_export(session, manifest, sha256, place))
-    entries = ledger_rows(folder, manifest)
-    while batch := list(islice(entries, BATCH)):
+    for batch in blocks(ledger_rows(folder, manifest), BATCH):
         database.write(partial(enter_rows, export_id=export_id, entries=batch))
         watch.step(len(batch))
     return export_id
@@ -106,9 +109,10 @@ def enter_export(session: Session, manifest: dict[str, Any], sha256: str, folder
 
 
 def enter_rows(session: Session, *, export_id: int, entries: list[Entry]) -> None:
-    for entry in entries:
-        entry["export_id"] = export_id
-    session.connection().execute(insert(ExportRow), entries)
+    table = ExportRow.__table__
+    assert isinstance(table, Table)
+    rows = [(export_id, *entry) for entry in entries]
+    insert_many(session.connection(), table, ("export_id", *COLUMNS), rows)
 
 
 def ledger_rows(folder: Path, manifest: dict[str, Any]) -> Iterator[Entry]:
@@ -117,25 +121,12 @@ def ledger_rows(folder: Path, manifest: dict[str, Any]) -> Iterator[Entry]:
     for config, split, path in data_files(manifest):
         for events, sha256 in data_rows(folder / path, config):
             for event in events:
-                yield entry(number, event, config["name"], split, sha256, None)
+                yield number, event, config["name"], split, sha256, None
             number += 1
     for name, events, reason in held_rows(folder / QUARANTINED):
         for event in events:
-            yield entry(number, event, name, None, None, reason)
+            yield number, event, name, None, None, reason
         number += 1
-
-
-def entry(
-    row: int, event: int, config: str, split: str | None, sha256: str | None, reason: str | None
-) -> Entry:
-    return {
-        "row": row,
-        "event_id": event,
-        "config": config,
-        "split": split,
-        "row_sha256": sha256,
-        "quarantine_reason": reason,
-    }
 
 
 def data_files(manifest: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
@@ -175,9 +166,17 @@ def jsonl_rows(path: Path, plain: bool) -> Iterator[Behind]:
     with path.open("rb") as file:
         for line in file:
             if plain:
-                yield [parsed(line.decode())["event_id"]], hashlib.sha256(line).hexdigest()
+                yield [event_of(line)], hashlib.sha256(line).hexdigest()
             else:
                 yield named(orjson.loads(line))
+
+
+def event_of(line: bytes) -> int:
+    """The event of a plain row, which begins with it."""
+    if line.startswith(EVENT_FIRST):
+        return int(line[len(EVENT_FIRST) : line.index(b",")])
+    event: int = parsed(line.decode())["event_id"]
+    return event
 
 
 def parquet_rows(path: Path, plain: bool) -> Iterator[Behind]:

@@ -1,6 +1,7 @@
 """How many tokens a prompt and its answer are, so that no trainer cuts an answer off unseen."""
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from sqlalchemy.orm import Session
 from tokenizers import Tokenizer
 
 from db.tables import Generation, ModelVersion
-from feedback.formats.shapes import conversation
+from feedback.formats.candidate import HeldBack
+from feedback.formats.shapes import Turn, conversation
 from feedback.spec import InvalidSpec, Lint
 
 NO_LIMIT = 10**6  # tokenizers that know no limit say a much larger number
@@ -41,24 +43,41 @@ class Lengths:
         except (OSError, ValueError) as problem:
             raise InvalidSpec(f"there is no tokenizer in {self.folder}") from problem
 
-    def too_long(self, inputs: dict[str, Any], texts: dict[str, str]) -> bool:
-        """Whether the prompt with its longest answer is more than the model takes."""
-        asked = "".join(one["content"] for one in conversation(inputs))
-        answer = max(texts.values(), key=len, default="")
-        # A token is one byte at least, so most rows need not be counted at all.
-        turns = len(inputs.get("messages", ())) + 1
-        if most_bytes(asked) + most_bytes(answer) + turns * ADDED <= self.max_tokens:
-            return False
-        return any(self.tokens(inputs, text) > self.max_tokens for text in texts.values() or [""])
+    def too_long(self, rows: Iterable[tuple[dict[str, Any], dict[str, str]]]) -> list[bool]:
+        """Of each row whether its prompt with its longest answer is more than the model takes.
 
-    def tokens(self, inputs: dict[str, Any], answer: str) -> int:
-        turns = conversation(inputs)
-        if "messages" in inputs and self.has_template:
-            turns = [*turns, {"role": "assistant", "content": answer}]
-            text = self.whole.apply_chat_template(turns, tokenize=False)
-            return len(self.whole(text, add_special_tokens=False).input_ids)
-        text = "".join(one["content"] for one in turns) + answer
-        return len(self.plain.encode(text).ids)
+        Rows are inputs and texts. What is no prompt has no length: other checks find it.
+        """
+        found: list[bool] = []
+        asked: list[tuple[int, str]] = []  # a row, and one of its texts whole
+        for number, (inputs, texts) in enumerate(rows):
+            found.append(False)
+            try:
+                turns = conversation(inputs)
+            except HeldBack:
+                continue
+            prompt = "".join(one["content"] for one in turns)
+            answer = max(texts.values(), key=len, default="")
+            # A token is one byte at least, so most rows need not be counted at all.
+            added = ADDED * (len(inputs.get("messages", ())) + 1)
+            if most_bytes(prompt) + most_bytes(answer) + added <= self.max_tokens:
+                continue
+            if "messages" in inputs and self.has_template:
+                counted = (self.in_template(turns, text) for text in texts.values() or [""])
+                found[number] = any(tokens > self.max_tokens for tokens in counted)
+            else:
+                asked += [(number, prompt + text) for text in texts.values() or [""]]
+        if asked:
+            encodings = self.plain.encode_batch_fast([text for _, text in asked])
+            for (number, _), encoding in zip(asked, encodings, strict=True):
+                found[number] |= len(encoding) > self.max_tokens
+        return found
+
+    def in_template(self, turns: list[Turn], answer: str) -> int:
+        """The tokens of a conversation with the answer, as the model is asked."""
+        turns = [*turns, {"role": "assistant", "content": answer}]
+        text = self.whole.apply_chat_template(turns, tokenize=False)
+        return len(self.whole(text, add_special_tokens=False).input_ids)
 
 
 def most_bytes(text: str) -> int:

@@ -7,18 +7,21 @@ and punctuation at the edges of words make no difference.
 """
 
 import math
+import os
 import re
 import sqlite3
 import unicodedata
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.components import DisjointSets
-from feedback.scratch import Scratch, append, numbers, stored
+from feedback.components import DisjointSets, shorten
+from feedback.scratch import Scratch, append, chunks, stored
 from feedback.sketches import SKETCH, Grams, at_most, sketches
 
 NGRAM = 3  # characters: enough for Chinese, and long English texts do not share them all
@@ -39,6 +42,8 @@ UNSEEN = frozenset(
     map(chr, (0xAD, *range(0x200B, 0x2010), *range(0x2060, 0x2065), *range(0xFE00, 0xFE10), 0xFEFF))
 )
 Texts = NDArray[np.int64]  # their numbers
+KEY = np.uint64
+ROW = Struct("=qq").pack
 
 SPACES_OF_CHINESE = re.compile(rf"(?<=[{CJK}]) | (?=[{CJK}])")
 BLANK = re.escape(
@@ -74,11 +79,6 @@ def normalised(text: str) -> str:
 
 def is_seen(character: str) -> bool:
     return character not in UNSEEN
-
-
-def key_of(encoded: bytes) -> bytes:
-    """16 bytes."""
-    return blake2b(encoded, digest_size=16).digest()
 
 
 def letters(text: str) -> str:
@@ -152,11 +152,7 @@ def band_hashes(grams: Grams, bands: int, hashes: int) -> NDArray[np.uint64]:
     return found
 
 
-SCHEMA = """
-CREATE TABLE texts (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, form BLOB NOT NULL);
-CREATE TABLE rows (row INTEGER PRIMARY KEY, text INTEGER NOT NULL);
-CREATE TABLE bucket (id INTEGER PRIMARY KEY);
-"""
+SCHEMA = "CREATE TABLE bucket (id INTEGER PRIMARY KEY, form BLOB NOT NULL)"
 PRAGMAS = (
     "journal_mode=OFF",
     "synchronous=OFF",
@@ -166,63 +162,80 @@ PRAGMAS = (
 )
 
 
+class New(NamedTuple):
+    """A text that waits to be hashed."""
+
+    form: str  # as it is compared
+    encoded: bytes
+    key: bytes  # 8 bytes, the same for the same form
+
+
 class Clusters(Scratch):
     """Clusters of the rows that were added, each row once.
 
-    The texts lie in a temporary SQLite file in the folder, their hashes beside it: memory does not
-    grow with them, but for 84 bytes a different text in mapped files that the system can page out.
+    The texts lie in a temporary file in the folder, their hashes beside it: memory does not grow
+    with them, but for some 110 bytes a text in mapped files that the system can page out.
     """
+
+    REMEMBERED = 50_000  # texts that are known again at once; others are when all are there
 
     def __init__(self, folder: Path, threshold: float = 0.85) -> None:
         """threshold: 0.5 to 1; raises ValueError. 1 means the same set of trigrams."""
         if not 0.5 <= threshold <= 1:
             raise ValueError(f"near-duplicates need a threshold from 0.5 to 1, not {threshold}")
         super().__init__(folder)
-        self.database = opened(self.folder / "texts.db")
         self.threshold = threshold
         self.bands, self.hashes = banding(threshold)
         self.texts = 0
         self.compared = 0  # pairs
-        self.waiting: list[tuple[int, str]] = []
-        self.characters = 0
+        self.seen: dict[bytes, int] = {}
+        self.rows = bytearray()  # that wait, each with its text, as 64 bits
+        self.new: list[New] = []  # texts that wait
+        self.characters = 0  # of them
+        self.end = 0  # bytes of the texts so far
         self.files = [self.folder / f"band{band}" for band in range(self.bands)]
-        self.sketches = self.folder / "sketches"
+        self.forms = (self.folder / "forms").open("w+b")
+        self.database: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        self.database.close()
+        self.forms.close()
+        if self.database is not None:
+            self.database.close()
         super().close()
 
     def add(self, row: int, text: str) -> None:
         form = letters(text)
-        self.waiting.append((row, form))
-        self.characters += len(form)
-        if self.characters > BATCH or len(self.waiting) > BATCH // 8:
+        encoded = form.encode("utf-8", "surrogatepass")  # half a pair is a letter here
+        key = blake2b(encoded, digest_size=8).digest()
+        number = self.seen.get(key)
+        if number is None:
+            if len(self.seen) == self.REMEMBERED:
+                self.seen.clear()
+            number = self.seen[key] = self.texts
+            self.texts += 1
+            self.new.append(New(form, encoded, key))
+            self.characters += len(form)
+        self.rows += ROW(row, number)
+        if self.characters > BATCH or len(self.rows) > BATCH:
             self.flush()
 
     def flush(self) -> None:
-        """Enter the waiting rows, and hash those of their texts that are new."""
-        database, new, rows = self.database, [], []
-        for row, form in self.waiting:
-            encoded = form.encode("utf-8", "surrogatepass")  # half a pair is a letter here
-            key = key_of(encoded)
-            added = database.execute(
-                "INSERT OR IGNORE INTO texts VALUES (?, ?, ?)", (self.texts, key, encoded)
-            )
-            if added.rowcount:
-                rows.append((row, self.texts))
-                self.texts += 1
-                new.append(form)
-            else:
-                [text] = database.execute("SELECT id FROM texts WHERE key = ?", (key,)).fetchone()
-                rows.append((row, text))
-        database.executemany("INSERT INTO rows VALUES (?, ?)", rows)
-        if new:
-            grams = grams_of(new)
-            append(self.sketches, sketches(grams))
-            hashes = band_hashes(grams, self.bands, self.hashes)
-            for path, band in zip(self.files, hashes, strict=True):
-                append(path, band)
-        self.waiting, self.characters = [], 0
+        """Enter the waiting rows, and hash the texts among them that may be new."""
+        append(self.folder / "rows", np.frombuffer(self.rows, np.int64))
+        self.rows.clear()
+        if not self.new:
+            return
+        ends = self.end + np.cumsum([len(new.encoded) for new in self.new])
+        self.end = int(ends[-1])
+        self.forms.write(b"".join(new.encoded for new in self.new))
+        append(self.folder / "ends", ends)
+        append(self.folder / "keys", np.frombuffer(b"".join(new.key for new in self.new), KEY))
+        grams = grams_of([new.form for new in self.new])
+        append(self.folder / "sketches", sketches(grams))
+        hashes = band_hashes(grams, self.bands, self.hashes)
+        for path, band in zip(self.files, hashes, strict=True):
+            append(path, band)
+        self.new, self.characters = [], 0
 
     def representatives(self) -> Iterator[tuple[int, int]]:
         """Each row with the smallest row of its cluster, in the order of rows.
@@ -230,19 +243,27 @@ class Clusters(Scratch):
         The same whatever the order in which the rows were added.
         """
         self.flush()
+        self.forms.flush()
+        self.ends = stored(self.folder / "ends")
+        first = firsts(stored(self.folder / "keys", KEY))
+        once = np.flatnonzero(first == np.arange(len(first)))
         sets = DisjointSets(self.folder / "sets", self.texts)
-        known = stored(self.sketches, SKETCH)
+        known = stored(self.folder / "sketches", SKETCH)
         for path in self.files if self.texts else []:
-            for bucket in buckets(path, self.texts):
+            for bucket in buckets(path, once):
                 for one, other in self.pairs(bucket, sets):
                     possible = at_most(known[one], known[other]) >= self.threshold
                     self.join_similar(one[possible].tolist(), other[possible].tolist(), sets)
-        smallest = numbers(self.folder / "smallest", self.texts).data
-        for row, text in self.database.execute("SELECT row, text FROM rows ORDER BY row"):
-            cluster = sets.find(text)
-            if not smallest[cluster]:  # rows come in order, so this is its first
-                smallest[cluster] = row + 1
-            yield row, smallest[cluster] - 1
+        parents = np.asarray(sets.parent)
+        shorten(parents)
+        row, text = stored(self.folder / "rows").reshape(-1, 2).T
+        cluster = parents[first[text]]
+        smallest = np.full(self.texts, np.iinfo(np.int64).max)
+        np.minimum.at(smallest, cluster, row)
+        order = np.argsort(row, kind="stable")
+        for chunk in chunks(len(order)):
+            some = order[chunk]
+            yield from zip(row[some].tolist(), smallest[cluster[some]].tolist(), strict=True)
 
     def pairs(self, bucket: Texts, sets: DisjointSets) -> Iterator[tuple[Texts, Texts]]:
         """What to compare of buckets of one size: each pair, or where they are many, neighbours.
@@ -280,15 +301,20 @@ class Clusters(Scratch):
                     sets.join(left, right)
 
     def trigrams(self, text: int) -> frozenset[str]:
-        [form] = self.database.execute("SELECT form FROM texts WHERE id = ?", (text,)).fetchone()
-        return trigrams(form.decode("utf-8", "surrogatepass"))
+        return trigrams(self.form(text).decode("utf-8", "surrogatepass"))
+
+    def form(self, text: int) -> bytes:
+        start = int(self.ends[text - 1]) if text else 0
+        return os.pread(self.forms.fileno(), int(self.ends[text]) - start, start)
 
     def in_order(self, ids: Texts) -> Texts:
-        """The texts by their letters."""
-        database = self.database
-        database.execute("DELETE FROM bucket")
-        database.executemany("INSERT INTO bucket VALUES (?)", ((one,) for one in ids.tolist()))
-        ordered = database.execute("SELECT id FROM bucket JOIN texts USING (id) ORDER BY form, id")
+        """The texts by their letters; a bucket may hold more than fits into memory."""
+        if self.database is None:
+            self.database = opened(self.folder / "bucket.db")
+        self.database.execute("DELETE FROM bucket")
+        rows = ((one, self.form(one)) for one in ids.tolist())
+        self.database.executemany("INSERT INTO bucket VALUES (?, ?)", rows)
+        ordered = self.database.execute("SELECT id FROM bucket ORDER BY form, id")
         return np.fromiter((one for (one,) in ordered), np.int64, len(ids))
 
 
@@ -297,23 +323,33 @@ def opened(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None)
     for pragma in PRAGMAS:
         database.execute(f"PRAGMA {pragma}")
-    database.executescript(SCHEMA)
+    database.execute(SCHEMA)
     database.execute("BEGIN")  # one transaction for all: nothing is ever rolled back
     return database
 
 
-def buckets(path: Path, texts: int) -> Iterator[Texts]:
-    """The texts that have the same hash in the file of a band, where there are several.
+def firsts(keys: NDArray[np.uint64]) -> Texts:
+    """For each key the place of the first that is the same."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(keys)])
+    found = np.empty(len(keys), np.int64)
+    found[order] = np.repeat(order[starts], np.diff(starts, append=len(keys)))
+    return found
+
+
+def buckets(path: Path, texts: Texts) -> Iterator[Texts]:
+    """Those of the texts that have the same hash in the file of a band, where there are several.
 
     (buckets, texts): all buckets of one size together, but for the largest.
     """
-    parts = -(-texts // SORTED)
+    parts = -(-len(texts) // SORTED)
     stored = np.memmap(path, np.uint64, "r")
     for part in range(parts):
         ids = np.concatenate(
             [
-                at + np.flatnonzero(stored[at : at + SORTED] % np.uint64(parts) == part)
-                for at in range(0, texts, SORTED)
+                some[stored[some] % np.uint64(parts) == part]
+                for some in (texts[at : at + SORTED] for at in range(0, len(texts), SORTED))
             ]
         )
         hashes = stored[ids]

@@ -18,10 +18,8 @@ from sqlalchemy.orm import Session
 from config import ROOT
 from db.engine import Database
 from feedback.crew import WorkerGone, briefing, exported, reading_of, see, together, told_of
-from feedback.formats.reader import Part
-from feedback.gathered import Gathered
 from feedback.plan import Config, plan
-from feedback.reading import Reading
+from feedback.reading import Found, Reading, place_for
 from feedback.redact import Sample
 from feedback.snapshot import snapshot
 from feedback.spec import InvalidSpec
@@ -70,7 +68,7 @@ class OnRay:
 
     def gather(
         self, reading: Reading, config: Config, folder: Path, watch: Watch
-    ) -> tuple[Gathered, list[Sample]]:
+    ) -> tuple[Found, list[Sample]]:
         from ray.exceptions import RayError
 
         ray, processors = self.ray, max(int(self.ray.cluster_resources().get("CPU", 1)), 1)
@@ -91,8 +89,10 @@ class OnRay:
                 watch.step(row["generations"])
         except RayError as problem:
             raise WorkerGone(f"Ray could not read the rows: {problem}") from problem
-        nothing = Gathered(folder / "all")
-        return together(nothing, [], ((folder / str(each), told[each]) for each in sorted(told)))
+        nothing = place_for(config, folder / "all")
+        return together(
+            config, nothing, [], ((folder / str(each), told[each]) for each in sorted(told))
+        )
 
     def close(self) -> None:
         if self.ray is not None:
@@ -115,7 +115,7 @@ class PartReader:
         watch = Watch()
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "rows"
-            found, samples = self.reading.gather(self.config, Part(*order["part"]), folder, watch)
+            found, samples = self.reading.gather(self.config, order["part"], folder, watch)
             told = told_of(found, samples)
             files = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
         return {

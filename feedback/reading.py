@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,11 +14,15 @@ from feedback.formats.reader import WHOLE, Part, Reader
 from feedback.gather import Tools, gather
 from feedback.gathered import Gathered
 from feedback.lengths import Lengths, lengths
+from feedback.plain_events import Events, Ids, gather_events, ids_of
 from feedback.plan import Config
 from feedback.redact import Redactor, Sample
 from feedback.selection import needs_reasons, needs_times
-from feedback.spec import Lint, Spec
+from feedback.spec import Lint, Moment, Spec
 from feedback.watch import Watch
+
+Found = Gathered | Events  # rows for a trainer, or plain events
+AnyPart = Part | Ids  # or a list of what is in them, as JSON holds it
 
 
 @dataclass
@@ -32,10 +37,14 @@ class Reading:
     pictures: Pictures
     counts: Lengths | None
 
+    @property
+    def moment(self) -> Moment:
+        assert self.spec.as_of is not None
+        return self.spec.as_of
+
     @cached_property
     def reader(self) -> Reader:
-        assert self.spec.as_of is not None
-        return Reader(self.session, self.spec.as_of, with_times=needs_times(self.spec.selection))
+        return Reader(self.session, self.moment, with_times=needs_times(self.spec.selection))
 
     def of(self, config: Config, part: Part = WHOLE, folder: Path | None = None) -> Reader:
         """What reads a part of the generations, with the events that the config asks for.
@@ -47,26 +56,42 @@ class Reading:
         return self.reader.of(part, (*config.format.kinds, *also), folder)
 
     def count(self, config: Config) -> int:
-        """How many generations there are to read, at most."""
-        assert config.format is not None
+        """How many generations or events there are to read, at most."""
+        if config.format is None:
+            return self.moment.events
         return self.of(config).count(config.format.task)
 
     def gather(
-        self, config: Config, part: Part, folder: Path, watch: Watch
-    ) -> tuple[Gathered, list[Sample]]:
+        self, config: Config, part: AnyPart | list[Any], folder: Path, watch: Watch
+    ) -> tuple[Found, list[Sample]]:
         """The rows of a part, in files of the folder, and some of the personal data in them."""
         redactor = Redactor(config.redact, self.spec.redaction.kinds)
-        tools = Tools(self.pictures, redactor, self.counts, watch)
-        reader = self.of(config, part, folder.parent)
-        found = gather(config, reader, self.spec.selection, tools, folder)
+        selection = self.spec.selection
+        found: Found
+        if config.format is None:
+            found = gather_events(
+                config,
+                self.session,
+                selection,
+                self.moment,
+                None if part is WHOLE else Ids(*part),
+                folder=folder,
+                redactor=redactor,
+                watch=watch,
+            )
+        else:
+            tools = Tools(self.pictures, redactor, self.counts, watch)
+            reader = self.of(config, Part(*part), folder.parent)
+            found = gather(config, reader, selection, tools, folder)
         return found, redactor.samples
 
-    def parts(self, config: Config, number: int) -> list[Part]:
+    def parts(self, config: Config, number: int) -> list[AnyPart]:
         """About as many parts, in their order, of about as many generations each.
 
         Every group that a format looks at as one is wholly in one part.
         """
-        assert config.format is not None
+        if config.format is None:
+            return [*ids_of(self.session, self.moment, number)]
         task, reader = config.format.task, self.of(config)
         judged = (
             select(FeedbackEvent.generation_id)
@@ -79,6 +104,14 @@ class Reading:
         places = sorted({total * each // number for each in range(1, number)} - {0})
         marks = [self.session.scalar(judged.offset(place).limit(1)) for place in places]
         return [Part(*ends) for ends in zip([None, *marks], [*marks, None], strict=True)]
+
+
+def place_for(config: Config, folder: Path, told: dict[str, Any] | None = None) -> Found:
+    """What rows of the config are gathered in, in a folder, where they may be already.
+
+    told: what was told of them, besides what is in the folder.
+    """
+    return Events(folder, told) if config.format is None else Gathered(folder, told)
 
 
 def token_counts(session: Session, lint: Lint, configs: list[Config]) -> Lengths | None:

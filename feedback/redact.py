@@ -1,13 +1,16 @@
 """Take personal data out of rows before they are made, and count what was found."""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from feedback.blocks import Thing, blocks
 from feedback.formats.candidate import Candidate
 from feedback.personal_data.quick_look import may_hold_personal_data
 from feedback.redaction import KINDS, Finding, findings, redacted
 from feedback.spec import Redact
 
 SAMPLES = 5  # of each kind, for the owner's eye
+TOGETHER = 16  # rows that are looked at as one text
 REMEMBERED = 2_000_000  # characters of prompts
 AROUND = 24  # characters that are shown before and behind
 
@@ -33,8 +36,6 @@ class Redactor:
 
     def redact(self, candidate: Candidate) -> int:
         """Redact its texts in place; which kinds were found, as bits in the order of KINDS."""
-        if self.mode == "off":
-            return 0
         found = 0
         inputs = candidate.inputs
         prompt = inputs.get("prompt")
@@ -55,10 +56,46 @@ class Redactor:
                 candidate.texts = candidate.texts | {name: text}
         return found
 
+    def redact_all(self, candidates: Sequence[Candidate]) -> list[int]:
+        """Redact their texts in place; of each the bits of what was found.
+
+        Several are looked at as one text first: most hold nothing, and no rule looks for what
+        reaches from one line into the next.
+        """
+        return self.all(candidates, texts_of, self.redact)
+
+    def all(
+        self,
+        rows: Sequence[Thing],
+        texts: Callable[[Thing], Iterable[str]],
+        redact: Callable[[Thing], int],
+    ) -> list[int]:
+        if self.mode == "off":
+            return [0] * len(rows)
+        found: list[int] = []
+        for some in blocks(rows, TOGETHER):
+            together = "\n".join([text for row in some for text in texts(row)])
+            suspicious = may_hold_personal_data(together)
+            found += map(redact, some) if suspicious else [0] * len(some)
+        return found
+
+    def values_of_all(self, rows: Sequence[dict[str, Any]], names: tuple[str, ...]) -> list[int]:
+        """Redact these values of rows in place, texts or messages; of each the bits."""
+
+        def texts(row: dict[str, Any]) -> Iterator[str]:
+            for name in names:
+                value = row[name]
+                if isinstance(value, str):
+                    yield value
+                elif isinstance(value, list):
+                    yield from contents(value)
+
+        return self.all(rows, texts, lambda row: self.values(row, names))
+
     def values(self, row: dict[str, Any], names: tuple[str, ...]) -> int:
         """Redact these values of a row in place, texts or messages; the bits of what was found."""
         found = 0
-        for name in names if self.mode != "off" else ():
+        for name in names:
             value = row[name]
             if isinstance(value, str):
                 row[name], kinds = self.prompt(value) if name == "prompt" else self.text(value)
@@ -111,6 +148,22 @@ class Redactor:
                     text[end : end + AROUND],
                 )
             )
+
+
+def texts_of(candidate: Candidate) -> Iterator[str]:
+    """All that is redacted."""
+    prompt, messages = candidate.inputs.get("prompt"), candidate.inputs.get("messages")
+    if isinstance(prompt, str):
+        yield prompt
+    elif isinstance(messages, list):
+        yield from contents(messages)
+    yield from candidate.texts.values()
+
+
+def contents(messages: list[Any]) -> Iterator[str]:
+    for message in messages:
+        if isinstance(message, dict) and isinstance(message.get("content"), str):
+            yield message["content"]
 
 
 def bits(found: list[Finding]) -> int:

@@ -160,6 +160,19 @@ class Shards:
         if self.bytes >= self.limit:
             self.end()
 
+    def add_lines(self, lines: bytes) -> int:
+        """Add rows that need nothing in their columns, each with a newline behind; how many."""
+        count = lines.count(b"\n")
+        there_is_room = self.file is not None and self.bytes + len(lines) < self.limit
+        if self.file is not None and there_is_room and isinstance(self.rows, JsonLines):
+            self.file.write(lines)
+            self.bytes += len(lines) - count
+            self.count += count
+            return count
+        for line in lines.split(b"\n")[:-1]:
+            self.add(line)
+        return count
+
     def end(self) -> None:
         if self.file is not None:
             self.rows.close()

@@ -225,9 +225,8 @@ def cluster(monkeypatch):
 @postgresql
 @pytest.mark.slow
 def test_a_cluster_reads_the_same_rows_as_one(database, feedback, tmp_path, cluster):
-    spec = bare(
-        "sft", "dpo", "kto", splits=Splits(0.3), redaction=Redaction("replace"), lint=Lint(False)
-    )
+    names = ("sft", "dpo", "kto", "events")
+    spec = bare(*names, splits=Splits(0.3), redaction=Redaction("replace"), lint=Lint(False))
     alone = export(database, spec, tmp_path / "a", name="x", version=1)
     several = export(database, spec, tmp_path / "b", name="x", version=1, crew=cluster)
 

@@ -131,6 +131,26 @@ def test_the_quick_look_lets_nothing_through_whatever_the_text(words, between):
     assert may_hold_personal_data(text) or not findings(text)
 
 
+@settings(deadline=None, max_examples=150)
+@given(some.lists(some.lists(parts, max_size=4).map(" ".join), max_size=6))
+def test_a_look_at_several_texts_at_once_lets_none_of_them_through(texts):
+    assert may_hold_personal_data("\n".join(texts)) or not any(map(may_hold_personal_data, texts))
+
+
+@sqlite
+@pytest.mark.parametrize("recipe", ["sft", "events"])
+def test_one_among_many_is_found(database, tmp_path, recipe):
+    for number in range(70):
+        mail = f" {MAIL}" if number in (0, 40, 69) else ""
+        told(database, ("thumb", 1), prompt=f"snow {number}", output=f"white{mail}")
+
+    manifest = exported(database, tmp_path / "out", recipe, redaction=Redaction("replace"))
+
+    assert manifest["configs"][0]["personal_data"] == {"email": 3}
+    text = next((tmp_path / "out").glob("*.jsonl")).read_text("utf-8")
+    assert (text.count("[EMAIL]"), text.count(MAIL)) == (3, 0)
+
+
 def test_the_quick_look_lets_poems_and_prose_through():
     poems = (
         "床前明月光，疑是地上霜。",

@@ -25,7 +25,7 @@ from db.media_elsewhere import open_media
 from feedback.formats.pictures import Pictures
 from feedback.formats.reader import WHOLE
 from feedback.plan import Config, plan
-from feedback.reading import Found, Reading, place_for, token_counts
+from feedback.reading import Found, Reading, token_counts
 from feedback.redact import SAMPLES, Sample
 from feedback.snapshot import moment
 from feedback.spec import as_json, from_json
@@ -126,7 +126,7 @@ class Processes:
         while len(told) < len(others):
             hear()
         in_order = (told[worker] for worker in self.workers if worker in told)
-        return together(config, found, samples, zip(places, in_order, strict=True))
+        return together(reading, config, found, samples, zip(places, in_order, strict=True))
 
     def tell(self, line: dict[str, Any]) -> None:
         for worker in self.workers:
@@ -255,6 +255,7 @@ def told_of(found: Found, samples: list[Sample]) -> dict[str, Any]:
 
 
 def together(
+    reading: Reading,
     config: Config,
     found: Found,
     samples: list[Sample],
@@ -262,7 +263,7 @@ def together(
 ) -> tuple[Found, list[Sample]]:
     """The rows of the first part and then of the others, of which nothing else is left."""
     for folder, told in others:
-        part = place_for(config, folder, told["found"])
+        part = reading.place_for(config, folder, told["found"])
         samples = samples + [Sample(*sample) for sample in told["samples"]]
         found.take(part)  # type: ignore[arg-type]  # both are of the same config
         part.remove()

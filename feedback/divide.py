@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feedback.clusters import Clusters
 from feedback.gathered import Gathered
 from feedback.memberships import hashed
-from feedback.near_duplicates import Clusters, mixed
+from feedback.minhash import mixed
 from feedback.spec import KEYS, Key, Splits
 from feedback.splits import OUTCOMES, WITHHELD, Groups, Shares, Split
 from feedback.weigh import Ints, Keys, Outcome, apart
@@ -50,7 +51,8 @@ def divide(
     if not splits.test and not splits.validation:
         return {}
     shares = Shares(splits.test, splits.validation)
-    alike = clusters(rows, splits.near, folder) if "cluster" in splits.by else []
+    near = splits.near_where_asked
+    alike = [] if near is None else clusters(rows, near, folder)
     with Groups(folder) as groups:
         groups.know(np.arange(sum(int(outcome.kept.sum()) for _, outcome in rows)))
         for each in all_ties(rows, splits.by, alike):
@@ -129,11 +131,14 @@ def clusters(rows: Rows, threshold: float, folder: Path) -> list[Keys]:
 
     0 where a row has no prompt in words.
     """
-    known = np.concatenate([found.prompts.keys.column("prompt") for found, _ in rows])
+    asked_for = [found.prompts for found, _ in rows if found.prompts is not None]
+    known = np.concatenate([prompts.keys.column("prompt") for prompts in asked_for])
     first = np.zeros(len(known), np.int64)
     with Clusters(folder, threshold) as alike:
-        for number, text in enumerate(text for found, _ in rows for text in found.prompts.read()):
-            alike.add(number, text)
+        row = 0
+        for prompts in asked_for:
+            alike.take(row, prompts.texts, prompts.keys.column("text").astype(np.int64))
+            row += prompts.keys.length
         for number, representative in alike.representatives():
             first[number] = representative
     order = np.argsort(known, kind="stable")  # of the same prompt the first entry comes first

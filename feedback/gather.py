@@ -6,7 +6,6 @@ leaves. Nothing here looks at two rows at once: parts of the generations can be 
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import orjson
@@ -54,12 +53,12 @@ class Finished(NamedTuple):
 
 
 def gather(
-    config: Config, reader: Reader, selection: Selection, tools: Tools, folder: Path
-) -> Gathered:
-    """The rows of the config in their order, in files of the folder, which must be new."""
+    config: Config, reader: Reader, selection: Selection, tools: Tools, found: Gathered
+) -> None:
+    """Add the rows of the config in their order."""
     form = config.format
     assert form is not None
-    found, wish = Gathered(folder), wanted(selection)
+    wish = wanted(selection)
     excluded = set(selection.exclude_visitors)
     for block in blocks(form.candidates(reader, config.recipe, config.rules), BLOCK):
         tools.watch.step(len(block))
@@ -79,7 +78,6 @@ def gather(
                 remember_opinion(found, form, candidate)
             else:
                 add(found, config, form, candidate, tools, kinds, next(too_long))
-    return found
 
 
 def is_opinion(candidate: Candidate) -> bool:
@@ -263,5 +261,5 @@ def tie(found: Gathered, form: Format, row: int, candidate: Candidate, prompt: b
         # All turns of a conversation begin with the same words, of the same visitor.
         opening = [one for one in messages if one.get("role") == "user"][:1]
         found.ties.add(row, key(orjson.dumps([candidate.made[0].visitor_id, opening])))
-    if form.task != "vae":
+    if form.task != "vae" and found.prompts is not None:
         found.prompts.add(prompt, prompt_text(candidate.inputs))

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feedback.minhash import Hashed
+
 BUFFER = 1 << 18  # bytes that wait before they are written
 CHUNK = 1 << 16  # numbers that are made Python's own at once
 
@@ -54,6 +56,7 @@ OPINIONS = np.dtype(
         ("value", np.float32),
     ]
 )
+PROMPTS = np.dtype([("prompt", KEY), ("text", np.uint32)])  # the number of its text
 # Keys by which rows are kept on one side of a split.
 TIES = np.dtype([("row", np.uint32), ("key", KEY)])
 
@@ -156,13 +159,13 @@ class Payload:
 
 
 class Prompts:
-    """The texts of prompts by their keys, each once or a few times."""
+    """The texts of prompts by their keys, each once or a few times, hashed to be compared."""
 
     REMEMBERED = 50_000
 
-    def __init__(self, folder: Path) -> None:
-        self.keys = Table(folder / "prompts", np.dtype([("prompt", KEY), ("size", np.uint32)]))
-        self.texts = Payload(folder / "prompt texts")
+    def __init__(self, folder: Path, near: float) -> None:
+        self.keys = Table(folder / "prompts", PROMPTS)
+        self.texts = Hashed(folder, near, "prompt ")
         self.seen: set[bytes] = set()
 
     def add(self, prompt: bytes, text: str) -> None:
@@ -171,23 +174,32 @@ class Prompts:
         if len(self.seen) == self.REMEMBERED:
             self.seen.clear()
         self.seen.add(prompt)
-        encoded = text.encode("utf-8", "surrogatepass")
-        self.keys.add(prompt, len(encoded))
-        self.texts.add(encoded)
+        self.keys.add(prompt, self.texts.add(text))
+
+    def flush(self) -> None:
+        self.keys.flush()
+        self.texts.flush()
 
     def take(self, other: "Prompts") -> None:
-        self.keys.take(other.keys, unchanged)
-        self.texts.take(other.texts)
+        texts = len(self.texts)
 
-    def read(self) -> Iterator[str]:
-        for text in self.texts.pieces(flowing(self.keys.column("size"))):
-            yield text.decode("utf-8", "surrogatepass")
+        def renumber(some: NDArray[Any]) -> None:
+            some["text"] += texts
+
+        self.keys.take(other.keys, renumber)
+        self.texts.take(other.texts)
 
 
 class Gathered:
-    """The rows that one config asks for, in their order; in a folder, where they may be already."""
+    """The rows that one config asks for, in their order; in a folder, where they may be already.
 
-    def __init__(self, folder: Path, told: dict[str, Any] | None = None) -> None:
+    told: what was told of those that are there. near: how similar prompts of one cluster are, where
+    that is asked for.
+    """
+
+    def __init__(
+        self, folder: Path, told: dict[str, Any] | None = None, near: float | None = None
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.facts = Table(folder / "facts", FACTS)
@@ -195,7 +207,7 @@ class Gathered:
         self.evidence = Table(folder / "evidence", EVIDENCE)
         self.opinions = Table(folder / "opinions", OPINIONS)
         self.ties = Table(folder / "ties", TIES)
-        self.prompts = Prompts(folder)
+        self.prompts = None if near is None else Prompts(folder, near)
         self.rows = Payload(folder / "rows")
         told = told or {"sources": [], "left_out": 0}
         self.sources: list[str] = list(told["sources"])
@@ -208,8 +220,10 @@ class Gathered:
     def flush(self) -> None:
         """See that all of it is in the folder."""
         files = (self.facts, self.people, self.evidence, self.opinions, self.ties, self.rows)
-        for file in (*files, self.prompts.keys, self.prompts.texts):
+        for file in files:
             file.flush()
+        if self.prompts is not None:
+            self.prompts.flush()
 
     def take(self, other: "Gathered") -> None:
         """Append the rows of another."""
@@ -232,7 +246,8 @@ class Gathered:
         ):
             mine.take(theirs, renumber)
         self.opinions.take(other.opinions, unchanged)
-        self.prompts.take(other.prompts)
+        if self.prompts is not None and other.prompts is not None:
+            self.prompts.take(other.prompts)
         self.rows.take(other.rows)
         self.left_out += other.left_out
 

@@ -19,7 +19,7 @@ from config import ROOT
 from db.engine import Database
 from feedback.crew import WorkerGone, briefing, exported, reading_of, see, together, told_of
 from feedback.plan import Config, plan
-from feedback.reading import Found, Reading, place_for
+from feedback.reading import Found, Reading
 from feedback.redact import Sample
 from feedback.snapshot import snapshot
 from feedback.spec import InvalidSpec
@@ -89,10 +89,9 @@ class OnRay:
                 watch.step(row["generations"])
         except RayError as problem:
             raise WorkerGone(f"Ray could not read the rows: {problem}") from problem
-        nothing = place_for(config, folder / "all")
-        return together(
-            config, nothing, [], ((folder / str(each), told[each]) for each in sorted(told))
-        )
+        nothing = reading.place_for(config, folder / "all")
+        others = ((folder / str(each), told[each]) for each in sorted(told))
+        return together(reading, config, nothing, [], others)
 
     def close(self) -> None:
         if self.ray is not None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from db.json_text import parsed
 from db.tables import FeedbackEvent, Generation, ModelVersion
 from feedback.blocks import blocks
-from feedback.events_csv import encoded, in_utc, moment_as_it_is, stands
+from feedback.events_csv import encoded, in_utc, moment_as_text, stands
 from feedback.gathered import Payload
 from feedback.near_duplicates import normalised
 from feedback.plan import Config
@@ -138,13 +138,11 @@ def gather_events(
     selection: Selection,
     moment: Moment,
     part: Ids | None,
-    *,
-    folder: Path,
+    found: Events,
     redactor: Redactor,
     watch: Watch,
-) -> Events:
-    """The events of a part that may be trained on and are wanted; without a part all of them."""
-    found = Events(folder)
+) -> None:
+    """Add the events of a part that may be trained on and are wanted; without a part all."""
     counts, versions = found.counts, allowed_versions(session, selection)
     permissions = Permissions(session, moment.consents)
     for block in blocks(rows_of(session, selection, moment, permissions, part), BLOCK):
@@ -162,7 +160,6 @@ def gather_events(
         remember(counts, rows, personal)
         plain = rows if config.files == "jsonl" else map(flat, rows)
         found.lines.add(b"".join(map(as_line, plain)))
-    return found
 
 
 def rows_of(
@@ -181,7 +178,7 @@ def rows_of(
         select(
             event.id,
             event.key,
-            moment_as_it_is(event.created_at),
+            moment_as_text(event.created_at),
             event.kind,
             event.score,
             event.text,
@@ -200,10 +197,10 @@ def rows_of(
             cast(made.options, Text).label("set"),
             made.status,
             made.finish_reason,
-            moment_as_it_is(made.queued_at),
-            moment_as_it_is(made.started_at),
-            moment_as_it_is(made.first_token_at),
-            moment_as_it_is(made.finished_at),
+            moment_as_text(made.queued_at),
+            moment_as_text(made.started_at),
+            moment_as_text(made.first_token_at),
+            moment_as_text(made.finished_at),
             made.visitor_id.label("maker"),
             made.consent_id.label("made_under"),
         )

@@ -67,23 +67,24 @@ class Reading:
         """The rows of a part, in files of the folder, and some of the personal data in them."""
         redactor = Redactor(config.redact, self.spec.redaction.kinds)
         selection = self.spec.selection
-        found: Found
-        if config.format is None:
-            found = gather_events(
-                config,
-                self.session,
-                selection,
-                self.moment,
-                None if part is WHOLE else Ids(*part),
-                folder=folder,
-                redactor=redactor,
-                watch=watch,
-            )
-        else:
+        found = self.place_for(config, folder)
+        if isinstance(found, Gathered):
             tools = Tools(self.pictures, redactor, self.counts, watch)
             reader = self.of(config, Part(*part), folder.parent)
-            found = gather(config, reader, selection, tools, folder)
+            gather(config, reader, selection, tools, found)
+        else:
+            ids = None if part is WHOLE else Ids(*part)
+            gather_events(config, self.session, selection, self.moment, ids, found, redactor, watch)
         return found, redactor.samples
+
+    def place_for(self, config: Config, folder: Path, told: dict[str, Any] | None = None) -> Found:
+        """What rows of the config are gathered in, in a folder, where they may be already.
+
+        told: what was told of them, besides what is in the folder.
+        """
+        if config.format is None:
+            return Events(folder, told)
+        return Gathered(folder, told, self.spec.splits.near_where_asked)
 
     def parts(self, config: Config, number: int) -> list[AnyPart]:
         """About as many parts, in their order, of about as many generations each.
@@ -104,14 +105,6 @@ class Reading:
         places = sorted({total * each // number for each in range(1, number)} - {0})
         marks = [self.session.scalar(judged.offset(place).limit(1)) for place in places]
         return [Part(*ends) for ends in zip([None, *marks], [*marks, None], strict=True)]
-
-
-def place_for(config: Config, folder: Path, told: dict[str, Any] | None = None) -> Found:
-    """What rows of the config are gathered in, in a folder, where they may be already.
-
-    told: what was told of them, besides what is in the folder.
-    """
-    return Events(folder, told) if config.format is None else Gathered(folder, told)
 
 
 def token_counts(session: Session, lint: Lint, configs: list[Config]) -> Lengths | None:

@@ -100,6 +100,12 @@ class Splits:
     near: Annotated[float, Field(ge=0.5, le=1)] = 0.85  # similarity of prompts of one cluster
     largest: Share = 0.2  # a group with more than this part of the rows is broken up
 
+    @property
+    def near_where_asked(self) -> float | None:
+        """How similar prompts of one cluster are, if clusters are kept on one side at all."""
+        asked = "cluster" in self.by and (self.test or self.validation)
+        return self.near if asked else None
+
 
 @dataclass(frozen=True, config=STRICT)
 class Redaction:

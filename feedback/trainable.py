@@ -113,10 +113,25 @@ def allowed_events(*columns: Any) -> Select[Any]:
 
 
 def count_events(session: Session, until: int | None = None) -> tuple[int, int]:
-    """How many feedback events there are, and how many of them may be trained on."""
+    """How many feedback events there are, and how many of them may be trained on.
+
+    All of them are looked at once, so that a list of all willing visitors pays.
+    """
     so_far = true() if until is None else FeedbackEvent.id <= until
     every = session.scalar(select(func.count()).select_from(FeedbackEvent).where(so_far)) or 0
-    return every, session.scalar(allowed_events(func.count()).where(so_far)) or 0
+    willing = select(Visitor.id).where(last_answer(Visitor.id).is_(True)).cte("willing")
+    maker = willing.alias("maker")
+    allowed = (
+        select(func.count())
+        .select_from(FeedbackEvent)
+        .join(EventConsent, EventConsent.id == FeedbackEvent.consent_id)
+        .join(Generation, Generation.id == FeedbackEvent.generation_id)
+        .join(MadeConsent, MadeConsent.id == Generation.consent_id)
+        .join(willing, willing.c.id == FeedbackEvent.visitor_id)
+        .join(maker, maker.c.id == Generation.visitor_id)
+        .where(EventConsent.train, MadeConsent.train, so_far)
+    )
+    return every, session.scalar(allowed) or 0
 
 
 def count_votes(session: Session, until: int | None = None) -> tuple[int, int]:

@@ -14,10 +14,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from feedback.clusters import Clusters
 from feedback.formats.candidate import CODES
 from feedback.formats.format import Schema
 from feedback.gathered import Gathered, flowing
-from feedback.near_duplicates import Clusters
 from feedback.plan import Config
 from feedback.spec import Selection
 

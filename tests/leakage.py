@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from feedback.clusters import Clusters
 from feedback.memberships import Memberships
-from feedback.near_duplicates import Clusters
 from feedback.splits import SPLITS, WITHHELD
 
 

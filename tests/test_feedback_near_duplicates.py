@@ -9,18 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedback import near_duplicates
-from feedback.near_duplicates import (
-    MISSED,
-    Clusters,
-    band_hashes,
-    banding,
-    grams_of,
-    letters,
-    normalised,
-    similarity,
-    trigrams,
-)
+from feedback import clusters as clustering
+from feedback import minhash
+from feedback.clusters import Clusters
+from feedback.minhash import MISSED, Hashed, band_hashes, banding, grams_of
+from feedback.near_duplicates import letters, normalised, similarity, trigrams
 from feedback.sketches import at_most, sketches
 
 POEM = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
@@ -168,9 +161,9 @@ def test_banding_finds_what_comparing_every_pair_finds(tmp_path, threshold):
 def test_hashes_that_are_sorted_in_many_parts_give_the_same(tmp_path, monkeypatch):
     texts = dict(enumerate(drifted(random.Random(9), 200)))
     at_once = clusters(tmp_path, texts)
-    monkeypatch.setattr(near_duplicates, "SORTED", 30)
-    monkeypatch.setattr(near_duplicates, "BATCH", 500)
-    monkeypatch.setattr(near_duplicates, "PAIRS", 40)
+    monkeypatch.setattr(clustering, "SORTED", 30)
+    monkeypatch.setattr(minhash, "BATCH", 500)
+    monkeypatch.setattr(clustering, "PAIRS", 40)
 
     assert len(set(at_once.values())) < 180
     assert clusters(tmp_path, texts) == at_once
@@ -206,6 +199,33 @@ def test_a_crowded_bucket_gives_up_its_pairs_whatever_the_order(tmp_path):
 
     # Each has one text that is as good as the same, and 598 that only share the template.
     assert sorted(Counter(found.values()).values()) == [2] * 300
+
+
+texts_of_parts = st.lists(
+    st.lists(st.text("甲乙丙abc 1\ud800", max_size=40), max_size=5), min_size=1, max_size=4
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(texts_of_parts, st.sampled_from([1, 2, 50_000]))
+def test_texts_that_were_hashed_apart_are_as_near_as_before(tmp_path_factory, parts, remembered):
+    """Also when they are added again and again, and the same ones in several parts."""
+    folder = tmp_path_factory.mktemp("parts")
+    with pytest.MonkeyPatch.context() as patch, Clusters(folder, 0.6) as found:
+        patch.setattr(Hashed, "REMEMBERED", remembered)
+        rows = 0
+        for number, texts in enumerate(parts):
+            hashed = Hashed(folder, 0.6, f"{number} ")
+            numbers = np.array([hashed.add(text) for text in texts], np.int64)
+            if number % 2:
+                hashed.flush()  # and is read from its files
+                hashed = Hashed(folder, 0.6, f"{number} ")
+            found.take(rows, hashed, numbers)
+            rows += len(texts)
+        apart = dict(found.representatives())
+    every = [text for texts in parts for text in texts]
+
+    assert apart == clusters(folder, dict(enumerate(every)), 0.6)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.85, 0.95])

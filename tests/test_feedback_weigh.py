@@ -301,7 +301,7 @@ class Rows:
     """Rows that are made up, for what compares keys."""
 
     def __init__(self, folder):
-        self.found = Gathered(Path(folder) / "rows")
+        self.found = Gathered(Path(folder) / "rows", near=0.85)
 
     def add(self, visitors, *, same=None, about=None, side=1, value=1.0, reason=0, prompt=None):
         row = len(self.found)

@@ -5,6 +5,7 @@ They are files in a folder, or lie elsewhere (db/media_elsewhere.py).
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 from db.ids import uuid7
 from db.tables import Generation
 
+NAME = re.compile(r"([0-9a-f]{64})(?:\.webp)?")  # of a file: a picture, or its small version
 LOCKS = 0x67656E  # the first of two keys of PostgreSQL's advisory locks
 
 
@@ -41,6 +43,9 @@ class Media(Protocol):
 
     def lacks(self, hashes: Iterable[str]) -> set[str]:
         """Those of many that are not there."""
+
+    def every(self) -> set[str]:
+        """All pictures that are there, also those of which only the small version is."""
 
     def read(self, sha256: str) -> bytes:
         """The bytes; raises FileNotFoundError."""
@@ -90,6 +95,13 @@ class MediaStore:
 
     def lacks(self, hashes: Iterable[str]) -> set[str]:
         return {sha256 for sha256 in hashes if not self.has(sha256)}
+
+    def every(self) -> set[str]:
+        return hashes_in(path.name for path in self.folder.glob("??/*"))
+
+    def torn(self, before: float) -> list[Path]:
+        """What a process left behind that was killed while it wrote; untouched since a moment."""
+        return [path for path in self.folder.glob("??/.*") if path.stat().st_mtime < before]
 
     def read(self, sha256: str) -> bytes:
         return self.path(sha256).read_bytes()
@@ -159,6 +171,11 @@ def unused(session: Session, hashes: set[str]) -> set[str]:
     hold(session, hashes, to_remove=True)
     query = select(Generation.media_sha256).where(Generation.media_sha256.in_(hashes))
     return hashes - set(session.scalars(query))
+
+
+def hashes_in(names: Iterable[str]) -> set[str]:
+    """The pictures that files of these names are of; others are of something else."""
+    return {found[1] for name in names if (found := NAME.fullmatch(name))}
 
 
 def sync(folder: Path) -> None:

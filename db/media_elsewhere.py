@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from db.ids import uuid7
-from db.media import Media, MediaStore, unused
+from db.media import Media, MediaStore, hashes_in, unused
 from db.replica.fsspec_target import FsspecTarget, Patience, without_password
 from db.replica.targets import Missing, TargetDown, UnusableTarget, speaking_to, split
 
@@ -40,6 +40,10 @@ class MediaElsewhere:
         self.check()
         there = {name.rpartition("/")[2] for name in self.target.names("")}
         return set(hashes) - there
+
+    def every(self) -> set[str]:
+        self.check()
+        return hashes_in(name.rpartition("/")[2] for name in self.target.names(""))
 
     def read(self, sha256: str) -> bytes:
         try:

@@ -30,7 +30,8 @@ OURS = {*MAY_IMPORT, "app", "benchmarks", "docs", "tests"}
 SHOW_PAGES = {"ui", "app.py", "benchmarks"}  # what may import gradio
 # benchmarks/processes.py and feedback/export_jobs.py hand their environment on to what they start,
 # deploy/space.py to the Space; feedback/consumers.py tells the libraries that it tries to stay off
-# the network, feedback/on_ray.py tells Ray not to report how it is used.
+# the network, feedback/on_ray.py Ray not to report how it is used, feedback/priority.py tokenizers
+# to take one processor.
 READ_ENVIRONMENT = {
     "config.py",
     "app.py",
@@ -40,6 +41,7 @@ READ_ENVIRONMENT = {
     "feedback/consumers.py",
     "feedback/export_jobs.py",
     "feedback/on_ray.py",
+    "feedback/priority.py",
     "deploy/space.py",
 }
 READ_SETTINGS = {
@@ -50,6 +52,7 @@ READ_SETTINGS = {
     "db/move_pictures.py",
     "db/migrations/env.py",
     "db/restore.py",
+    "db/sweep_pictures.py",
     "feedback/demo.py",
     "feedback/export.py",
     "feedback/export_worker.py",

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tokenizers import Tokenizer
@@ -62,21 +63,31 @@ class Lengths:
             added = ADDED * (len(inputs.get("messages", ())) + 1)
             if most_bytes(prompt) + most_bytes(answer) + added <= self.max_tokens:
                 continue
-            if "messages" in inputs and self.has_template:
-                counted = (self.in_template(turns, text) for text in texts.values() or [""])
-                found[number] = any(tokens > self.max_tokens for tokens in counted)
-            else:
-                asked += [(number, prompt + text) for text in texts.values() or [""]]
+            for text in texts.values() or [""]:
+                in_template = self.in_template(turns, text) if "messages" in inputs else None
+                if in_template is None:
+                    asked.append((number, prompt + text))
+                else:
+                    found[number] |= in_template > self.max_tokens
         if asked:
             encodings = self.plain.encode_batch_fast([text for _, text in asked])
             for (number, _), encoding in zip(asked, encodings, strict=True):
                 found[number] |= len(encoding) > self.max_tokens
         return found
 
-    def in_template(self, turns: list[Turn], answer: str) -> int:
-        """The tokens of a conversation with the answer, as the model is asked."""
+    def in_template(self, turns: list[Turn], answer: str) -> int | None:
+        """The tokens of a conversation with the answer, as the model is asked.
+
+        None where it has no template, or one that refuses such turns, as trainers will say too:
+        then its words alone can be counted.
+        """
+        if not self.has_template:
+            return None
         turns = [*turns, {"role": "assistant", "content": answer}]
-        text = self.whole.apply_chat_template(turns, tokenize=False)
+        try:
+            text = self.whole.apply_chat_template(turns, tokenize=False)
+        except TemplateError:
+            return None
         return len(self.whole(text, add_special_tokens=False).input_ids)
 
 

@@ -59,12 +59,12 @@ class Redactor:
     def redact_all(self, candidates: Sequence[Candidate]) -> list[int]:
         """Redact their texts in place; of each the bits of what was found.
 
-        Several are looked at as one text first: most hold nothing, and no rule looks for what
-        reaches from one line into the next.
+        Several are looked at as one text first: most hold nothing, and what makes one of them
+        suspicious makes all of them together so.
         """
-        return self.all(candidates, texts_of, self.redact)
+        return self.in_blocks(candidates, texts_of, self.redact)
 
-    def all(
+    def in_blocks(
         self,
         rows: Sequence[Thing],
         texts: Callable[[Thing], Iterable[str]],
@@ -90,7 +90,7 @@ class Redactor:
                 elif isinstance(value, list):
                     yield from contents(value)
 
-        return self.all(rows, texts, lambda row: self.values(row, names))
+        return self.in_blocks(rows, texts, lambda row: self.values(row, names))
 
     def values(self, row: dict[str, Any], names: tuple[str, ...]) -> int:
         """Redact these values of a row in place, texts or messages; the bits of what was found."""

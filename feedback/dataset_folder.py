@@ -10,6 +10,8 @@ from pathlib import Path
 
 import orjson
 
+TOGETHER = 256  # files beside rows that are brought to the disk together
+
 
 class FolderInUse(FileExistsError):
     """There is something at that place already."""
@@ -65,12 +67,13 @@ class NewFile:
         """Give the finished file another name in its folder."""
         self.path = self.path.rename(self.path.with_name(name))
 
-    def close(self) -> None:
-        """Bring what was written to the disk."""
+    def close(self, *, safely: bool = True) -> None:
+        """Bring what was written to the disk; or leave that to the system for now."""
         if self.waiting:
             self.flush()
         if self.descriptor is not None:
-            os.fsync(self.descriptor)
+            if safely:
+                os.fsync(self.descriptor)
             os.close(self.descriptor)
             self.descriptor = None
         self.closed = True
@@ -87,6 +90,7 @@ class FilesBeside:
         self.listed = listed
         self.files = 0
         self.bytes = 0
+        self.unsettled: list[Path] = []  # written, and perhaps not on the disk yet
 
     def has(self, name: str) -> bool:
         return (self.folder / name).exists()
@@ -97,14 +101,25 @@ class FilesBeside:
         make_private(path.parent)
         file = NewFile(path)
         file.write(data)
-        file.close()
+        file.close(safely=False)
+        self.unsettled.append(path)
+        if len(self.unsettled) == TOGETHER:
+            self.settle()
         self.files += 1
         self.bytes += file.bytes
         line = {"name": name, "bytes": file.bytes, "sha256": file.hash.hexdigest()}
         self.listed.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
+    def settle(self) -> None:
+        """Wait until what was written is on the disk: for many files hardly longer than for one."""
+        for path in self.unsettled:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        self.unsettled = []
+
     def close(self) -> None:
-        """Bring the names in the subfolders to the disk."""
+        """Bring files, and the names in the subfolders, to the disk."""
+        self.settle()
         for folder, _, _ in os.walk(self.folder):
             sync_folder(Path(folder))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feedback.components import DisjointSets, shorten
 from feedback.minhash import KEY, Hashed
 from feedback.near_duplicates import similarity, trigrams
-from feedback.scratch import Scratch, append, chunks, stored
+from feedback.scratch import Scratch, append, chunks, let_go, stored
 from feedback.sketches import SKETCH, at_most
 
 MANY = 32  # texts in a bucket; of more, each is compared with so many neighbours only
@@ -93,6 +93,7 @@ class Clusters(Scratch):
                 for one, other in self.pairs(bucket, sets):
                     possible = at_most(known[one], known[other]) >= self.threshold
                     self.join_similar(one[possible].tolist(), other[possible].tolist(), sets)
+        let_go(known)
         parents = np.asarray(sets.parent)
         shorten(parents)
         row, text = stored(self.folder / "rows").reshape(-1, 2).T

@@ -50,7 +50,7 @@ from feedback.manifest import (
 from feedback.plain_events import Events, write_events
 from feedback.plain_events import tally as events_tally
 from feedback.plan import Config, plan
-from feedback.reading import Reading, token_counts
+from feedback.reading import Found, Reading, token_counts
 from feedback.redact import Sample
 from feedback.selection import language_of
 from feedback.snapshot import last_moment, moment, snapshot
@@ -297,12 +297,16 @@ def weighed(
     former were split.
     """
     spec, selection, watch = making.spec, making.spec.selection, making.watch
-    used, former = np.empty(0, np.int64), making.former
-    made: list[Made] = []
-    plain: list[Plain] = []
+    everything: list[tuple[Config, Found, list[Sample]]] = []
     for config in making.configs:
         watch.begin("reading", config.name, making.reading.count(config))
         found, samples = making.crew.gather(making.reading, config, work / config.name, watch)
+        everything.append((config, found, samples))
+    making.crew.close()  # what follows needs their memory
+    used, former = np.empty(0, np.int64), making.former
+    made: list[Made] = []
+    plain: list[Plain] = []
+    for config, found, samples in everything:
         if isinstance(found, Events):
             plain.append(Plain(config, found, samples))
             continue
@@ -320,7 +324,6 @@ def weighed(
         if config.format.uses_events:
             used = np.union1d(used, used_by(found, outcome))
         made.append(Made(config, found, outcome, samples))
-    making.crew.close()  # what follows needs their memory
     watch.begin("comparing")
     rows = [(one.found, one.outcome) for one in made]
     pins = former.assignments() if former is not None else ()

@@ -53,18 +53,8 @@ def divide(
     shares = Shares(splits.test, splits.validation)
     near = splits.near_where_asked
     alike = [] if near is None else clusters(rows, near, folder)
-    with Groups(folder) as groups:
-        groups.know(np.arange(sum(int(outcome.kept.sum()) for _, outcome in rows)))
-        for each in all_ties(rows, splits.by, alike):
-            groups.join_many(each.row, each.key, each.kind)
-        kept = [np.flatnonzero(outcome.kept) for _, outcome in rows]
-        division = groups.divide(shares, largest=splits.largest, pins=pins)
-        report = asdict(division) | {"warnings": division.warnings(shares)}
-        for key, split in groups.assignments():
-            remember(key, split)
-        outcomes = (OUTCOMES.index(split) for _, split in groups.split_of())
-        for mine, (_, outcome) in zip(kept, rows, strict=True):
-            outcome.split[mine] = np.fromiter(outcomes, np.uint8, len(mine))
+    kept = [np.flatnonzero(outcome.kept) for _, outcome in rows]
+    report = grouped(rows, kept, splits, shares, alike, folder, pins, remember)
     told = [kind for kind in KEYS if kind in splits.by or kind != "cluster"]
     by_kind = groupby(all_ties(rows, told, alike), key=lambda each: each.kind)
     leaks = {kind: on_two_sides(list(parts), rows, kept) for kind, parts in by_kind}
@@ -72,6 +62,30 @@ def divide(
         outcome.hold(outcome.split == OUTCOMES.index(WITHHELD), "withheld")
     report["keys_on_two_sides"] = leaks
     return report
+
+
+def grouped(
+    rows: Rows,
+    kept: list[Ints],
+    splits: Splits,
+    shares: Shares,
+    alike: list[Keys],
+    folder: Path,
+    pins: Iterable[tuple[str, Split]],
+    remember: Callable[[str, Split], object],
+) -> dict[str, Any]:
+    """Give the rows that are kept their split; the report. What it needs is gone afterwards."""
+    with Groups(folder) as groups:
+        groups.know(np.arange(sum(map(len, kept))))
+        for each in all_ties(rows, splits.by, alike):
+            groups.join_many(each.row, each.key, each.kind)
+        division = groups.divide(shares, largest=splits.largest, pins=pins)
+        for key, split in groups.assignments():
+            remember(key, split)
+        outcomes = (OUTCOMES.index(split) for _, split in groups.split_of())
+        for mine, (_, outcome) in zip(kept, rows, strict=True):
+            outcome.split[mine] = np.fromiter(outcomes, np.uint8, len(mine))
+    return asdict(division) | {"warnings": division.warnings(shares)}
 
 
 def on_two_sides(ties: list[Ties], rows: Rows, kept: list[Ints]) -> int:

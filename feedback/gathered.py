@@ -161,7 +161,7 @@ class Payload:
 class Prompts:
     """The texts of prompts by their keys, each once or a few times, hashed to be compared."""
 
-    REMEMBERED = 50_000
+    REMEMBERED = 20_000
 
     def __init__(self, folder: Path, near: float) -> None:
         self.keys = Table(folder / "prompts", PROMPTS)

@@ -90,7 +90,7 @@ class Hashed:
     grow with the texts; of each there are some 200 bytes on the disk beside it.
     """
 
-    REMEMBERED = 50_000  # texts that get no second number; of more some do
+    REMEMBERED = 20_000  # texts that get no second number; of more some do
 
     def __init__(self, folder: Path, threshold: float, name: str = "") -> None:
         """threshold: 0.5 to 1; raises ValueError. 1 means the same set of trigrams."""

@@ -1,6 +1,7 @@
 """Room on the disk for what an export has to remember of every row: numbers in mapped files."""
 
 import math
+import mmap
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,18 @@ def stored(path: Path, kind: DTypeLike = np.int64) -> NDArray[Any]:
     if not path.exists() or not path.stat().st_size:
         return np.zeros(0, kind)
     return np.memmap(path, kind, "r+").view(np.ndarray)
+
+
+def let_go(*arrays: object) -> None:
+    """Let those that are mapped files count as memory of this process no longer, where that exists.
+
+    What is in them stays: it is read again from the system's cache, or the disk.
+    """
+    for array in arrays if hasattr(mmap, "MADV_DONTNEED") else ():
+        while isinstance(array, np.ndarray):
+            array = array.base
+        if isinstance(array, mmap.mmap):
+            array.madvise(mmap.MADV_DONTNEED)
 
 
 def records(path: Path, columns: int, length: int = CHUNK) -> Iterator[Integers]:

@@ -19,7 +19,7 @@ tested on.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,7 +30,7 @@ from numpy.typing import DTypeLike
 
 from feedback.components import connected
 from feedback.memberships import Memberships, hashed
-from feedback.scratch import CHUNK, Integers, append, chunks, in_order, numbers
+from feedback.scratch import CHUNK, Integers, append, chunks, in_order, let_go, numbers
 
 Split = Literal["test", "validation", "train"]
 SPLITS: tuple[Split, ...] = get_args(Split)  # the more it is used in training, the later
@@ -131,13 +131,18 @@ class Groups(Memberships):
             withheld; with 0 all are, and no row ever goes from one side to the other.
         pins: the `assignments` of an earlier division.
         """
-        self.sort()
-        self.pin(pins)
-        self.connect()
-        self.name(largest * len(self.rows))
-        self.decide(shares)
-        self.decide_keys()
-        self.withhold()
+        steps: list[Callable[[], None]] = [
+            self.sort,
+            lambda: self.pin(pins),
+            self.connect,
+            lambda: self.name(largest * len(self.rows)),
+            lambda: self.decide(shares),
+            self.decide_keys,
+            self.withhold,
+        ]
+        for step in steps:
+            step()
+            let_go(*vars(self).values())
         return self.division()
 
     def pin(self, pins: Iterable[tuple[str, Split]]) -> None:

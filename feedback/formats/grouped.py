@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feedback.scratch import let_go
+
 BUFFER = 1 << 18  # bytes that wait before they are written
 CHUNK = 1 << 12  # members that are read back at once
 
@@ -53,7 +55,7 @@ def grouped(
         if not file.tell():
             return
         stored = np.memmap(file, MEMBER, "r")
-        group = groups_of(np.array(stored["key"]))
+        group = groups_of(np.concatenate(list(keys_of(stored))))
         order = np.argsort(group, kind="stable")
         ends = place_of(stored, first or ""), place_of(stored, before) if before else len(stored)
         mine = slice(*(bisect_left(order, end, key=group.__getitem__) for end in ends))
@@ -64,6 +66,13 @@ def grouped(
             ids = some["id"][wanted_ones].tolist()
             for number, one in zip(group[places[wanted_ones]].tolist(), ids, strict=True):
                 yield number, one.decode()
+            let_go(stored)
+
+
+def keys_of(stored: NDArray[np.void]) -> Iterator[NDArray[np.uint64]]:
+    for start in range(0, len(stored), CHUNK):
+        yield stored["key"][start : start + CHUNK].copy()
+        let_go(stored)
 
 
 def place_of(stored: NDArray[np.void], one: str) -> int:

@@ -1,6 +1,7 @@
-"""One contestant of benchmarks/export.py: `python -m benchmarks.one_export URL NAME FOLDER`.
+"""One contestant of benchmarks/export.py: `python -m benchmarks.one_export URL NAME FOLDER MEDIA`.
 
-Exports the database at the URL and prints seconds and rows as JSON.
+Exports the database at the URL and prints seconds and rows as JSON. The name is a format, or
+`sft@4096` for a model that takes so many tokens; MEDIA is the folder of pictures.
 """
 
 import json
@@ -16,9 +17,10 @@ ORDER BY e.id
 """
 
 
-def genloop(url: str, name: str, folder: Path) -> int:
+def genloop(url: str, name: str, folder: Path, media: Path) -> int:
     """Export in a format, with everything that is done by itself; how many rows were tried."""
     from db.engine import Database
+    from db.media import MediaStore
     from feedback.crew import crew_of
     from feedback.dataset import export
     from feedback.priority import step_back
@@ -27,13 +29,21 @@ def genloop(url: str, name: str, folder: Path) -> int:
     step_back()  # as the command does
     database = Database(url)
     # What opens the dataset at the end is measured by itself: it is the same for every size.
-    spec = of(name, lint=Lint(consumers=False))
-    manifest = export(database, spec, folder / "out", name=name, crew=crew_of(database, 0))
+    form, _, limit = name.partition("@")
+    spec = of(form, lint=Lint(consumers=False, max_tokens=int(limit) if limit else None))
+    manifest = export(
+        database,
+        spec,
+        folder / "out",
+        name=name,
+        media=MediaStore(media),
+        crew=crew_of(database, 0),
+    )
     database.close()
     return int(manifest["selected"])
 
 
-def pandas(url: str, _name: str, folder: Path) -> int:
+def pandas(url: str, folder: Path) -> int:
     import pandas
     from sqlalchemy import create_engine
 
@@ -43,10 +53,9 @@ def pandas(url: str, _name: str, folder: Path) -> int:
 
 
 def main() -> None:
-    url, name, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-    work = pandas if name == "pandas" else genloop
+    url, name, folder, media = sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
     began = time.perf_counter()
-    rows = work(url, name, folder)
+    rows = pandas(url, folder) if name == "pandas" else genloop(url, name, folder, media)
     print(json.dumps({"seconds": time.perf_counter() - began, "rows": rows}))
 
 

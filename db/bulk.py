@@ -16,9 +16,9 @@ def insert_many(
 ) -> None:
     """Insert rows of texts and whole numbers, which are in the order of the columns.
 
-    What the table asks of each holds as ever; raises what SQLAlchemy raises. They reach SQLite by
-    one prepared statement and PostgreSQL by COPY; SQLAlchemy's own way of executing costs some
-    three times as much a row.
+    Constraints, triggers and the server's defaults hold as ever; SQLAlchemy's own defaults and
+    types do not. Raises what SQLAlchemy raises. Rows reach SQLite by one prepared statement and
+    PostgreSQL by COPY; SQLAlchemy's way of executing costs some three times as much a row.
     """
     quote = connection.dialect.identifier_preparer.quote
     named = ", ".join(quote(table.columns[name].name) for name in columns)

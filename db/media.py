@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from db.ids import uuid7
 from db.tables import Generation
 
 NAME = re.compile(r"([0-9a-f]{64})(?:\.webp)?")  # of a file: a picture, or its small version
+UNFINISHED = re.compile(r"\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # what put() begins with
 LOCKS = 0x67656E  # the first of two keys of PostgreSQL's advisory locks
 
 
@@ -101,7 +103,12 @@ class MediaStore:
 
     def torn(self, before: float) -> list[Path]:
         """What a process left behind that was killed while it wrote; untouched since a moment."""
-        return [path for path in self.folder.glob("??/.*") if path.stat().st_mtime < before]
+        found = []
+        for path in self.folder.glob("??/.*"):
+            with suppress(FileNotFoundError):  # by now it has its name
+                if UNFINISHED.fullmatch(path.name) and path.stat().st_mtime < before:
+                    found.append(path)
+        return found
 
     def read(self, sha256: str) -> bytes:
         return self.path(sha256).read_bytes()

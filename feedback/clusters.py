@@ -19,6 +19,8 @@ MANY = 32  # texts in a bucket; of more, each is compared with so many neighbour
 PAIRS = 1 << 16  # that are looked at at once
 SORTED = 1 << 20  # hashes that are sorted at once: 8 MB
 WAITING = 1 << 16  # bytes of rows
+AT_ONCE = 4 << 20  # bytes of texts that are sorted in memory
+TEXT = 100  # bytes that a text takes there besides its own
 
 Texts = NDArray[np.int64]  # their numbers
 ROW = Struct("=qq").pack
@@ -36,8 +38,8 @@ PRAGMAS = (
 class Clusters(Scratch):
     """Clusters of the rows that were added, each row once.
 
-    The texts lie in temporary files in the folder, their hashes beside them: memory does not grow
-    with them, but for some 110 bytes a text in mapped files that the system can page out.
+    The texts lie in temporary files in the folder, their hashes beside them. In memory are some 50
+    bytes a text, and twice as many in mapped files that the system can page out.
     """
 
     def __init__(self, folder: Path, threshold: float = 0.85) -> None:
@@ -151,7 +153,8 @@ class Clusters(Scratch):
 
     def in_order(self, ids: Texts) -> Texts:
         """The texts by their letters; a bucket may hold more than fits into memory."""
-        if len(ids) <= PAIRS:
+        starts = np.where(ids > 0, self.ends[ids - 1], 0)
+        if int((self.ends[ids] - starts).sum()) + TEXT * len(ids) <= AT_ONCE:
             return np.array(sorted(ids.tolist(), key=lambda one: (self.form(one), one)))
         if self.database is None:
             self.database = opened(self.folder / "bucket.db")

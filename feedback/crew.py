@@ -228,7 +228,11 @@ def exported(session: Session) -> str:
 def briefing(reading: Reading) -> dict[str, Any]:
     """What a worker has to know before it reads."""
     store = reading.pictures.store
-    return {"spec": as_json(reading.spec), "media": store and store.place}
+    return {
+        "spec": as_json(reading.spec),
+        "media": store and store.place,
+        "to_write": reading.to_write,
+    }
 
 
 def see(session: Session, name: str | None) -> None:
@@ -245,7 +249,8 @@ def reading_of(session: Session, brief: dict[str, Any]) -> Reading:
     """What a worker reads with."""
     spec = from_json(brief["spec"])
     pictures = Pictures(brief["media"] and open_media(brief["media"]))
-    return Reading(session, spec, pictures, token_counts(session, spec.lint, plan(spec)))
+    counts = token_counts(session, spec.lint, plan(spec))
+    return Reading(session, spec, pictures, counts, brief["to_write"])
 
 
 def told_of(found: Found, samples: list[Sample]) -> dict[str, Any]:

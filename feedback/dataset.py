@@ -214,7 +214,7 @@ def preview(
         counts = token_counts(session, spec.lint, configs)
         spec = settled(spec, counts)
         former = former_of(session, spec, configs)
-        reading = Reading(session, spec, Pictures(media), counts)
+        reading = Reading(session, spec, Pictures(media), counts, to_write=False)
         making = Making(reading, configs, Watch(report, cancelled), readers, former)
         made, plain, splits = weighed(making, Path(folder))
         contents = [tally(one.config, one.found, one.outcome) for one in made]

@@ -24,7 +24,6 @@ from feedback.trainable import (
     GENERATION_MAY_TRAIN,
     EventConsent,
     MadeConsent,
-    Permissions,
 )
 
 COLUMNS = (
@@ -81,7 +80,6 @@ def event_rows(
     *,
     visitor_id: int | None = None,
     training_only: bool = False,
-    permissions: Permissions | None = None,
     kind: str | None = None,
     version_id: int | None = None,
     since: datetime | None = None,
@@ -92,9 +90,9 @@ def event_rows(
     """Events by id as rows of COLUMNS, fetched in pages.
 
     visitor_id: only this visitor's. training_only: only what may be trained on, by the consent
-    on the event and on its generation and by the visitor's last answer; whoever reads many hands
-    in the permissions instead. since, until: when it was said, until excluded. after, before: ids,
-    both excluded; whoever answers slowly can ask for a page at a time in sessions of their own.
+    on the event and on its generation and by the visitor's last answer. since, until: when it was
+    said, until excluded. after, before: ids, both excluded; whoever answers slowly can ask for a
+    page at a time in sessions of their own.
     """
     query = question(before)
     if visitor_id is not None:
@@ -110,16 +108,8 @@ def event_rows(
     if until is not None:
         query = query.where(FeedbackEvent.created_at < until)
     while page := session.execute(query.where(FeedbackEvent.id > after).limit(PAGE)).all():
-        for row in page:
-            if permissions is None or may_leave(permissions, row):
-                yield flat(row)
+        yield from map(flat, page)
         after = page[-1][0]
-
-
-def may_leave(permissions: Permissions, row: Any) -> bool:
-    """Both the event and its generation may be trained on."""
-    visitor, consent, maker, made_consent = row[-4:]
-    return permissions.may_train(visitor, consent) and permissions.may_train(maker, made_consent)
 
 
 def question(before: int | None) -> Any:
@@ -155,10 +145,6 @@ def question(before: int | None) -> Any:
             moment_as_text(Generation.started_at),
             moment_as_text(Generation.first_token_at),
             moment_as_text(Generation.finished_at),
-            FeedbackEvent.visitor_id.label("speaker"),
-            FeedbackEvent.consent_id.label("said_under"),
-            Generation.visitor_id.label("maker"),
-            Generation.consent_id.label("made_under"),
         )
         .join_from(FeedbackEvent, Generation, Generation.id == FeedbackEvent.generation_id)
         .join(ModelVersion, ModelVersion.id == Generation.model_version_id)

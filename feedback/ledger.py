@@ -32,7 +32,7 @@ LISTED = "files.jsonl"  # what lies in subfolders
 ASSIGNED = "assignments.jsonl"  # the side of every key, for exports that go on from this one
 
 # Rows in one transaction: visitors' own writes wait for it.
-BATCH = 1_000
+BATCH = 500
 
 EVENT_FIRST = b'{"event_id":'
 NAMES = ("genloop_event_ids", "genloop_vote_ids", "genloop_row_sha256")

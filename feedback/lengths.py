@@ -47,7 +47,8 @@ class Lengths:
     def too_long(self, rows: Iterable[tuple[dict[str, Any], dict[str, str]]]) -> list[bool]:
         """Of each row whether its prompt with its longest answer is more than the model takes.
 
-        Rows are inputs and texts. What is no prompt has no length: other checks find it.
+        Rows are inputs and texts. What is no prompt, or no text that UTF-8 can hold, has no length:
+        other checks find it.
         """
         found: list[bool] = []
         asked: list[tuple[int, str]] = []  # a row, and one of its texts whole
@@ -62,6 +63,8 @@ class Lengths:
             # A token is one byte at least, so most rows need not be counted at all.
             added = ADDED * (len(inputs.get("messages", ())) + 1)
             if most_bytes(prompt) + most_bytes(answer) + added <= self.max_tokens:
+                continue
+            if not all(map(is_text, (prompt, *texts.values()))):
                 continue
             for text in texts.values() or [""]:
                 in_template = self.in_template(turns, text) if "messages" in inputs else None
@@ -89,6 +92,15 @@ class Lengths:
         except TemplateError:
             return None
         return len(self.whole(text, add_special_tokens=False).input_ids)
+
+
+def is_text(text: str) -> bool:
+    """False where there is half of a surrogate pair, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def most_bytes(text: str) -> int:

@@ -55,7 +55,11 @@ class OnRay:
         try:
             ray.init(
                 self.address,
-                runtime_env={"working_dir": str(ROOT), "excludes": LEFT_HERE},
+                runtime_env={
+                    "working_dir": str(ROOT),
+                    "excludes": LEFT_HERE,
+                    "env_vars": {"TOKENIZERS_PARALLELISM": "false"},  # each has a processor
+                },
                 log_to_driver=False,
                 include_dashboard=False if self.address == LOCAL else None,
             )

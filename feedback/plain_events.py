@@ -100,11 +100,16 @@ class Counts:
 
 
 class Events:
-    """Plain events as they will be written, in their order, in a folder."""
+    """Plain events as they will be written, in their order, in a folder.
 
-    def __init__(self, folder: Path, told: dict[str, Any] | None = None) -> None:
+    told: what was told of those that are there. keep: or else they are only counted.
+    """
+
+    def __init__(
+        self, folder: Path, told: dict[str, Any] | None = None, *, keep: bool = True
+    ) -> None:
         folder.mkdir(exist_ok=True)
-        self.folder = folder
+        self.folder, self.keep = folder, keep
         self.lines = Payload(folder / "lines")
         self.held = Payload(folder / "held")
         self.counts = Counts() if told is None else Counts.of(told)
@@ -154,12 +159,14 @@ def gather_events(
             for row, kinds in zip(rows, personal, strict=True):
                 if kinds:
                     counts.quarantined["personal_data"] += 1
-                    found.held.add(held(config, row))
+                    if found.keep:
+                        found.held.add(held(config, row))
             rows = [row for row, kinds in zip(rows, personal, strict=True) if not kinds]
             personal = [0] * len(rows)
         remember(counts, rows, personal)
-        plain = rows if config.files == "jsonl" else map(flat, rows)
-        found.lines.add(b"".join(map(as_line, plain)))
+        if found.keep:
+            plain = rows if config.files == "jsonl" else map(flat, rows)
+            found.lines.add(b"".join(map(as_line, plain)))
 
 
 def rows_of(

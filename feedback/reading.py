@@ -29,13 +29,15 @@ AnyPart = Part | Ids  # or a list of what is in them, as JSON holds it
 class Reading:
     """What the rows of an export are read with, as of one moment.
 
-    counts: what counts the tokens of texts, if there are any.
+    counts: what counts the tokens of texts, if there are any. to_write: whether plain events will
+    be written, or only counted.
     """
 
     session: Session
     spec: Spec  # as of a moment
     pictures: Pictures
     counts: Lengths | None
+    to_write: bool = True
 
     @property
     def moment(self) -> Moment:
@@ -83,7 +85,7 @@ class Reading:
         told: what was told of them, besides what is in the folder.
         """
         if config.format is None:
-            return Events(folder, told)
+            return Events(folder, told, keep=self.to_write)
         return Gathered(folder, told, self.spec.splits.near_where_asked)
 
     def parts(self, config: Config, number: int) -> list[AnyPart]:

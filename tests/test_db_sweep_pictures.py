@@ -9,6 +9,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 import db.sweep_pictures
+from db.ids import uuid7
 from db.media import MediaStore
 from db.media_elsewhere import open_media
 from db.replica.targets import TargetDown
@@ -85,10 +86,15 @@ def test_files_that_were_never_finished_go_once_they_are_old(tmp_path, monkeypat
     database, store = new_database(folder)
     monkeypatch.setenv("GENLOOP_DATA_DIR", str(folder))
     stray = store.put(drawn("green"))
-    old, new, other = (store.path(stray).with_name(name) for name in (".old", ".new", "notes.txt"))
-    for path in (old, new, other):
+    old, new, other, hidden = (
+        store.path(stray).with_name(name)
+        for name in (f".{uuid7()}", f".{uuid7()}", "notes.txt", ".env")
+    )
+    for path in (old, new, other, hidden):
         path.write_bytes(b"half")
-    os.utime(old, (time.time() - TORN - 60,) * 2)
+    for path in (old, other, hidden):
+        os.utime(path, (time.time() - TORN - 60,) * 2)
+    store.path(stray).with_name(".cache").mkdir()
     app = typer.Typer()
     app.command()(db.sweep_pictures.main)
 
@@ -103,10 +109,6 @@ def test_files_that_were_never_finished_go_once_they_are_old(tmp_path, monkeypat
 
     said = CliRunner().invoke(app, ["--remove", "--even-most"])
     assert said.exit_code == 0 and "are gone" in said.output
-    assert [path.exists() for path in (old, new, other, store.path(stray))] == [
-        False,
-        True,
-        True,
-        False,
-    ]
+    assert not old.exists() and not store.has(stray)
+    assert all(path.exists() for path in (new, other, hidden))
     database.close()

@@ -40,6 +40,12 @@ SPECS = {
         "sft", selection=Selection(near_duplicates=0.85, cap_rows=None), splits=Splits(0.4)
     ),
     "reasons": bare("sft", "rubric", selection=Selection(reasons=("beautiful",))),
+    "some events": bare(
+        "events",
+        redaction=Redaction("drop_row"),
+        selection=Selection(sources=("thumb", "edit"), exclude_visitors=(2,)),
+        files="csv",
+    ),
     "turns": bare(Recipe("dpo", "conversational"), files="parquet"),
 }
 

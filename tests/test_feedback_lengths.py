@@ -51,9 +51,15 @@ def test_rows_are_told_apart_at_the_limit(folder):
 
 
 def test_what_is_no_prompt_has_no_length(folder):
-    rows = [({}, {"completion": "晓" * 99}), (asked(" "), {}), ({"messages": ["x"]}, {"a": "b"})]
+    rows = [
+        ({}, {"completion": "晓" * 99}),
+        (asked(" "), {}),
+        ({"messages": ["x"]}, {"a": "b"}),
+        (asked("\ud83d" * 99), {"completion": "晓"}),
+        (asked("晓" * 99), {"completion": "\ud83d"}),
+    ]
 
-    assert Lengths(folder, 10).too_long(rows) == [False] * 3
+    assert Lengths(folder, 10).too_long(rows) == [False] * 5
 
 
 def test_a_template_adds_its_signs_and_one_that_refuses_the_turns_does_not(folder):

@@ -164,6 +164,7 @@ def test_hashes_that_are_sorted_in_many_parts_give_the_same(tmp_path, monkeypatc
     monkeypatch.setattr(clustering, "SORTED", 30)
     monkeypatch.setattr(minhash, "BATCH", 500)
     monkeypatch.setattr(clustering, "PAIRS", 40)
+    monkeypatch.setattr(clustering, "AT_ONCE", 3_000)
 
     assert len(set(at_once.values())) < 180
     assert clusters(tmp_path, texts) == at_once

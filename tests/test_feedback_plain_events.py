@@ -8,18 +8,19 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from pyarrow import parquet
 
 from db.erasure import erase_visitor
 from feedback.crew import Processes
-from feedback.dataset import export
+from feedback.dataset import export, preview
 from feedback.events_csv import COLUMNS, event_rows
 from feedback.gathered import Payload
 from feedback.plain_events import ids_of
 from feedback.plan import plan
 from feedback.row_files import Shards, opener
 from feedback.snapshot import moment
-from feedback.spec import of
-from tests.exporting import bare, fill, read_rows
+from feedback.spec import Redaction, of
+from tests.exporting import bare, fill
 from tests.test_feedback_export import told
 
 
@@ -50,12 +51,36 @@ def test_they_are_the_rows_that_downloads_have(database, feedback, tmp_path, pro
     assert (found[-1]["prompt"], found[-2]["messages"][0]["content"]) == ("half \ud83d", "雨")
 
 
-def test_many_files_hold_them_all(database, feedback, tmp_path):
-    one = export(database, bare("events"), tmp_path / "one", name="x", version=1)
+def test_tables_hold_the_same(database, feedback, tmp_path):
     spec = bare("events", files="parquet")
-    table = export(database, spec, tmp_path / "table", crew=Processes(2))
+    export(database, spec, tmp_path / "out", crew=Processes(2))
+    with database.read() as session:
+        expected = list(event_rows(session, training_only=True))
 
-    assert one["rows"] == table["rows"] == len(read_rows(tmp_path / "one" / "feedback.jsonl"))
+    found = parquet.read_table(tmp_path / "out" / "feedback.parquet").to_pylist()
+    assert [row["event_id"] for row in found] == [row["event_id"] for row in expected]
+    assert [row["output"] for row in found] == [row["output"] for row in expected]
+    assert found[-2]["messages"] == '[{"role": "user", "content": "雨"}]'
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_preview_counts_them_and_writes_none(database, feedback, tmp_path, processes):
+    kept = []
+
+    class Watched(Processes):
+        def gather(self, *asked):
+            found, samples = super().gather(*asked)
+            found.flush()
+            kept.extend(path.stat().st_size for path in found.folder.rglob("*") if path.is_file())
+            return found, samples
+
+    spec = bare("events", redaction=Redaction("drop_row"))
+    seen = preview(database, spec, work=tmp_path, crew=Watched(processes))
+    manifest = export(database, spec, tmp_path / "out")
+
+    assert kept and set(kept) == {0}
+    assert seen.summary["rows"] == manifest["rows"] > 0
+    assert len(seen.rows["events"]) == 10
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 500])

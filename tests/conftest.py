@@ -151,12 +151,13 @@ def s3_server() -> Iterator[Unreliable]:
 
 
 @pytest.fixture
-def s3(s3_server: Unreliable, monkeypatch: pytest.MonkeyPatch) -> Unreliable:
-    """The same server, well, and known to the environment."""
+def s3(s3_server: Unreliable, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unreliable]:
+    """The same server, well before and after, and known to the environment."""
     s3_server.be_well()
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    return s3_server
+    yield s3_server
+    s3_server.be_well()
 
 
 @pytest.fixture

@@ -198,6 +198,7 @@ def s3(s3_server, monkeypatch):
     """The server, with an empty bucket, and s3fs without any patience of its own."""
     import s3fs
 
+    s3_server.be_well()
     options = {
         "key": "test",
         "secret": "test",
@@ -209,7 +210,6 @@ def s3(s3_server, monkeypatch):
     store = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
     if not store.exists("exports"):
         store.mkdir("exports")
-    s3_server.be_well()
     s3_server.store = store
     return s3_server
 

@@ -108,12 +108,12 @@ class Page:
         return any('"running"' in json.dumps(told) for told in self.messages.values())
 
     def kept(self) -> list[str]:
-        """Handles of the drafts that the page was told of as kept."""
+        """Handles of the texts that the page was shown at the end; an empty one is not kept."""
         messages = [message for told in self.messages.values() for message in told]
         ends = [one for one in messages if one["msg"] == "process_completed" and one["success"]]
         states = [end["output"]["data"][0] for end in ends]
         shown = [state["request"]["drafts"] for state in states if state["phase"] == "done"]
-        return [draft["generation"] for drafts in shown for draft in drafts]
+        return [draft["generation"] for drafts in shown for draft in drafts if draft["output"]]
 
 
 def stored_handles(stage: Stage) -> list[str]:

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,9 @@ ASSIGNED = "assignments.jsonl"  # the side of every key, for exports that go on 
 
 # Rows in one transaction: visitors' own writes wait for it.
 BATCH = 500
+# Seconds between two of them. Another process that wants to write to a SQLite file looks for the
+# lock now and then; without a pause it seldom comes when nobody has it.
+PAUSE = 0.001
 
 EVENT_FIRST = b'{"event_id":'
 NAMES = ("genloop_event_ids", "genloop_vote_ids", "genloop_row_sha256")
@@ -70,6 +74,8 @@ def enter(database: Database, folder: Path, watch: Watch | None = None) -> int:
     for batch in blocks(ledger_rows(folder, manifest), BATCH):
         database.write(partial(enter_rows, export_id=export_id, entries=batch))
         watch.step(len(batch))
+        if database.is_sqlite:
+            time.sleep(PAUSE)
     return export_id
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feedback.components import DisjointSets, shorten
 from feedback.minhash import KEY, Hashed
 from feedback.near_duplicates import similarity, trigrams
-from feedback.scratch import Scratch, append, chunks, let_go, stored
+from feedback.scratch import Scratch, append, chunks, firsts, let_go, stored
 from feedback.sketches import SKETCH, at_most
 
 MANY = 32  # texts in a bucket; of more, each is compared with so many neighbours only
@@ -173,16 +173,6 @@ def opened(path: Path) -> sqlite3.Connection:
     database.execute(SCHEMA)
     database.execute("BEGIN")  # one transaction for all: nothing is ever rolled back
     return database
-
-
-def firsts(keys: NDArray[np.uint64]) -> Texts:
-    """For each key the place of the first that is the same."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(keys)])
-    found = np.empty(len(keys), np.int64)
-    found[order] = np.repeat(order[starts], np.diff(starts, append=len(keys)))
-    return found
 
 
 def buckets(path: Path, texts: Texts) -> Iterator[Texts]:

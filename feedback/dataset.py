@@ -350,10 +350,11 @@ def finish(making: Making, partial: Path, manifest: dict[str, Any]) -> None:
         making, work, remember=lambda *side: assigned.write(assignment(*side))
     )
     everything: list[Made | Plain] = [*made, *plain]
+    by_name = {each.config.name: each for each in everything}
     entries, files = [], []
     rows_of_versions, agreed = Counter[int](), set[int]()
     for config in making.configs:
-        one = {each.config.name: each for each in everything}[config.name]
+        one = by_name[config.name]
         watch.begin("writing", config.name, len(one.found))
         if isinstance(one, Plain):
             counts = one.found.counts

@@ -111,7 +111,7 @@ class FilesBeside:
         self.listed.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def settle(self) -> None:
-        """Wait until what was written is on the disk: for many files hardly longer than for one."""
+        """Wait until what was written is on the disk, which is quicker for many files together."""
         for path in self.unsettled:
             with path.open("rb+") as file:
                 os.fsync(file.fileno())

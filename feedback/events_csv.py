@@ -183,7 +183,7 @@ def as_it_is(element: Any, compiler: Any, **kwargs: Any) -> str:
 
 @compiles(moment_as_text, "postgresql")
 def as_postgresql_writes_it(element: Any, compiler: Any, **kwargs: Any) -> str:
-    """The server writes it; a driver would make a datetime that costs five times as much."""
+    """The server writes it: datetimes of a driver took nearly half the time of a row."""
     column = compiler.process(element.clauses, **kwargs)
     return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
 

@@ -145,11 +145,13 @@ class Payload:
         self.flush()
         rest = b""
         with self.path.open("rb") as file:
-            while some := rest + file.read(at_once):
+            while read := file.read(at_once):
+                some = rest + read
                 ended = some.rfind(b"\n") + 1
                 rest = some[ended:]
                 if ended:
                     yield some[:ended]
+        assert not rest, "the last line has no end"
 
     def pieces(self, lengths: Iterator[int]) -> Iterator[bytes]:
         self.flush()

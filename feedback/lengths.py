@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from tokenizers import Tokenizer
 
 from db.tables import Generation, ModelVersion
-from feedback.formats.candidate import HeldBack
+from feedback.formats.candidate import HeldBack, utf8
 from feedback.formats.shapes import Turn, conversation
 from feedback.spec import InvalidSpec, Lint
 
@@ -64,7 +64,10 @@ class Lengths:
             added = ADDED * (len(inputs.get("messages", ())) + 1)
             if most_bytes(prompt) + most_bytes(answer) + added <= self.max_tokens:
                 continue
-            if not all(map(is_text, (prompt, *texts.values()))):
+            try:
+                for text in (prompt, *texts.values()):
+                    utf8(text)  # no tokenizer takes anything else
+            except HeldBack:
                 continue
             for text in texts.values() or [""]:
                 in_template = self.in_template(turns, text) if "messages" in inputs else None
@@ -92,15 +95,6 @@ class Lengths:
         except TemplateError:
             return None
         return len(self.whole(text, add_special_tokens=False).input_ids)
-
-
-def is_text(text: str) -> bool:
-    """False where there is half of a surrogate pair, which no tokenizer takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def most_bytes(text: str) -> int:

@@ -232,7 +232,7 @@ def rows_of(
             )
         )
     }
-    willing, given = permissions.willing, permissions.given
+    may_train = permissions.may_train
     asked = session.connection().execute(query, execution_options={"yield_per": PAGE})
     for (
         event_id,
@@ -263,7 +263,7 @@ def rows_of(
         maker,
         made_under,
     ) in asked:
-        if not (willing[visitor] and given[consent] and willing[maker] and given[made_under]):
+        if not (may_train(visitor, consent) and may_train(maker, made_under)):
             continue
         prompt = parsed(inputs)
         model, revision, sha256 = models[version_id]

@@ -74,6 +74,16 @@ def let_go(*arrays: object) -> None:
             array.madvise(mmap.MADV_DONTNEED)
 
 
+def firsts(keys: NDArray[np.uint64], kind: DTypeLike = np.int64) -> Integers:
+    """For each key the place of the first that is the same."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(keys)])
+    found = np.empty(len(keys), kind)
+    found[order] = np.repeat(order[starts], np.diff(starts, append=len(keys)))
+    return found
+
+
 def records(path: Path, columns: int, length: int = CHUNK) -> Iterator[Integers]:
     """What was appended to a file, so many records at once, and not in memory longer than that."""
     if not path.exists():

@@ -21,13 +21,13 @@ tested on.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from feedback.blocks import blocks
 from feedback.components import connected
 from feedback.memberships import Memberships, hashed
 from feedback.scratch import CHUNK, Integers, append, chunks, in_order, let_go, numbers
@@ -147,9 +147,9 @@ class Groups(Memberships):
 
     def pin(self, pins: Iterable[tuple[str, Split]]) -> None:
         """self.pins: one more than the side of each key that has one, 0 for the others."""
-        path, asked = self.folder / "asked", iter(pins)
+        path = self.folder / "asked"
         path.unlink(missing_ok=True)
-        while some := list(islice(asked, CHUNK)):
+        for some in blocks(pins, CHUNK):
             append(path, np.array([(hash_of(pin), SPLITS.index(side)) for pin, side in some]))
         self.pins = self.of_keys("pins", np.int8)
         for part in in_order(path, 2):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.scratch import let_go
+from feedback.scratch import firsts, let_go
 
 BUFFER = 1 << 18  # bytes that wait before they are written
 CHUNK = 1 << 12  # members that are read back at once
@@ -55,7 +55,7 @@ def grouped(
         if not file.tell():
             return
         stored = np.memmap(file, MEMBER, "r")
-        group = groups_of(np.concatenate(list(keys_of(stored))))
+        group = firsts(np.concatenate(list(keys_of(stored))), np.uint32)
         order = np.argsort(group, kind="stable")
         ends = place_of(stored, first or ""), place_of(stored, before) if before else len(stored)
         mine = slice(*(bisect_left(order, end, key=group.__getitem__) for end in ends))
@@ -80,14 +80,3 @@ def place_of(stored: NDArray[np.void], one: str) -> int:
     database orders as their bytes.
     """
     return bisect_left(range(len(stored)), one.encode(), key=lambda place: stored[place]["id"])
-
-
-def groups_of(keys: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """For each key the place of the first that is the same."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    new = np.r_[True, ordered[1:] != ordered[:-1]]
-    starts = np.flatnonzero(new)
-    found = np.empty(len(keys), np.uint32)
-    found[order] = np.repeat(order[starts], np.diff(starts, append=len(keys)))
-    return found

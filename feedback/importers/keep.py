@@ -6,10 +6,9 @@ rows as for all others: they leave only if the consent given with them and the l
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -26,6 +25,7 @@ from db.tables import (
     Visitor,
     now,
 )
+from feedback.blocks import blocks
 from feedback.importers.shape import BadFile, Found
 from feedback.importers.sort import (
     Batch,
@@ -51,15 +51,9 @@ class File:
     language: str = "en"  # in which the basis is stated
 
 
-def batches(found: Iterable[Found]) -> Iterator[list[Found]]:
-    rest = iter(found)
-    while batch := list(islice(rest, TOGETHER)):
-        yield batch
-
-
 def comes_from_here(database: Database, found: Iterable[Found]) -> bool:
     """Whether a file of GenLoop's is an export of this database."""
-    for batch in batches(found):
+    for batch in blocks(found, TOGETHER):
         with database.read() as session:
             if is_from_here(session, batch):
                 return True
@@ -69,7 +63,7 @@ def comes_from_here(database: Database, found: Iterable[Found]) -> bool:
 def attempt(database: Database, origin: Origin, found: Iterable[Found]) -> Tally:
     """What importing would bring, without writing anything."""
     tally = Tally()
-    for batch in batches(found):
+    for batch in blocks(found, TOGETHER):
         with database.read() as session:
             sort_out(session, origin, batch, tally)
     return tally
@@ -89,7 +83,7 @@ def keep(
     trains: of `attempt`: whose last word on training the source knows to be no.
     """
     import_id = database.write(lambda session: begin(session, origin, file))
-    for batch in batches(found):
+    for batch in blocks(found, TOGETHER):
         work = partial(
             keep_batch,
             origin=origin,

@@ -19,7 +19,7 @@ SHORT = tuple(word for word in MESSENGERS if word.isascii() and len(word) < 4)
 TOLD = (*WORDS, *(word for word in MESSENGERS if word not in SHORT))
 TOLD_IN_ASCII = tuple(filter(str.isascii, TOLD))
 # "night" and "bright" name no messenger; all rules want these at the beginning of a word. Bytes
-# that are no letter of ASCII become spaces, which costs a tenth of what a pattern would.
+# that are no letter of ASCII become spaces, which costs a fraction of what a pattern would.
 SHORT_NAMES = tuple(b" " + word.encode() for word in SHORT)
 LETTERS_APART = bytes(
     byte if chr(byte) in string.ascii_lowercase else ord(" ") for byte in range(256)
